@@ -1,0 +1,53 @@
+// The guest's memory as the supervisor sees it.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace heddle {
+
+class GuestMemory {
+ public:
+  virtual ~GuestMemory() = default;
+
+  // Reads as many bytes as are mapped from `address` on; returns how many (0: nothing mapped there).
+  virtual size_t read(uint64_t address, std::span<uint8_t> out) const = 0;
+
+  // Writes all of `bytes`, whatever the page protection says; false where something is unmapped.
+  virtual bool write(uint64_t address, std::span<const uint8_t> bytes) = 0;
+
+  // A trivially copyable T at `address`, or nothing if any byte of it is unmapped.
+  template <typename T>
+  std::optional<T> load(uint64_t address) const {
+    T value;
+    if (read(address, {reinterpret_cast<uint8_t*>(&value), sizeof value}) != sizeof value)
+      return std::nullopt;
+    return value;
+  }
+
+  template <typename T>
+  bool store(uint64_t address, const T& value) {
+    return write(address, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
+  }
+
+  // A NUL-terminated string of at most `limit` bytes; nothing if it runs into unmapped memory.
+  std::optional<std::string> string(uint64_t address, size_t limit = 4096) const {
+    std::string text;
+    uint8_t chunk[256];
+    while (text.size() < limit) {
+      const size_t room = 256 - ((address + text.size()) & 255);
+      const size_t got = read(address + text.size(), {chunk, room});
+      for (size_t i = 0; i < got; ++i) {
+        if (chunk[i] == 0) return text;
+        text.push_back(static_cast<char>(chunk[i]));
+      }
+      if (got < room) return std::nullopt;
+    }
+    return text;
+  }
+};
+
+}  // namespace heddle

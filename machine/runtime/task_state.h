@@ -1,0 +1,58 @@
+/* The page that gs points at while a task runs translated code. Shared by the translator, which
+ * emits accesses to it, the runtime, which is C, and the supervisor, which reads and writes it with
+ * the task stopped. Guests do not use gs (arch_prctl(ARCH_SET_GS) is refused by name). */
+#ifndef HEDDLE_MACHINE_RUNTIME_TASK_STATE_H
+#define HEDDLE_MACHINE_RUNTIME_TASK_STATE_H
+
+#include <stdint.h>
+
+struct heddle_task_state {
+  uint64_t self;           /* 0x00 address of this structure */
+  uint64_t ticks_left;     /* 0x08 ticks until the budget exit; the exit is taken at 0 */
+  uint64_t spill[4];       /* 0x10 guest values of scratch registers, valid where a table says so */
+  uint64_t target;         /* 0x30 host address that an indirect transfer is about to take */
+  uint64_t points_left;    /* 0x38 explore mode: access points until the point exit; taken at 0 */
+  uint64_t split_value;    /* 0x40 what a split read-modify-write loaded, zero-extended */
+  uint64_t access_next;    /* 0x48 analysis mode: where the next access entry goes */
+  uint64_t fs_base;        /* 0x50 the guest's fs base, for the addresses of fs: operands */
+  uint64_t syscall_pc;     /* 0x58 guest address of the syscall instruction being served */
+  uint64_t syscall_return; /* 0x60 host address to go on at when the runtime served the call */
+  uint64_t syscall_stop;   /* 0x68 host address of the exit for a call that the runtime declines */
+  uint64_t syscall_entry;  /* 0x70 host address of the runtime's entry */
+  uint64_t ticks_granted;  /* 0x78 ticks so far = ticks_granted - ticks_left */
+  uint64_t task;           /* 0x80 the TaskId */
+  uint64_t log;            /* 0x88 address of the process's struct heddle_log; 0: log nothing */
+  uint64_t saved[16];      /* 0x90 the runtime's save area, in the hardware's register order */
+  uint64_t host_stack_top; /* 0x110 the runtime's own stack for this task, grows down */
+};
+
+enum {
+  HEDDLE_STATE_TICKS_LEFT = 0x08,
+  HEDDLE_STATE_SPILL = 0x10,
+  HEDDLE_STATE_TARGET = 0x30,
+  HEDDLE_STATE_POINTS_LEFT = 0x38,
+  HEDDLE_STATE_SPLIT_VALUE = 0x40,
+  HEDDLE_STATE_ACCESS_NEXT = 0x48,
+  HEDDLE_STATE_FS_BASE = 0x50,
+  HEDDLE_STATE_SYSCALL_PC = 0x58,
+  HEDDLE_STATE_SYSCALL_RETURN = 0x60,
+  HEDDLE_STATE_SYSCALL_STOP = 0x68,
+  HEDDLE_STATE_SYSCALL_ENTRY = 0x70
+};
+
+/* One logged access of analysis mode. Written before the instruction executes. */
+struct heddle_access_entry {
+  uint64_t address;
+  uint64_t ticks_left; /* of the task at that moment: gives the Place's ticks */
+  uint64_t pc;         /* guest address of the instruction */
+  uint32_t size;       /* bytes; rep movs/stos: of the whole operation */
+  uint32_t kind;       /* heddle::AccessKind */
+};
+
+/* One entry of the indirect-branch lookup table; index: guest address & 0xffff. */
+struct heddle_lookup_entry {
+  uint64_t guest;
+  uint64_t host;
+};
+
+#endif

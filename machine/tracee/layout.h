@@ -1,0 +1,41 @@
+// Where the machine's own memory lies in a guest's address space. The same for recording, replay and
+// exploration, so that a trace made under one runs under the others.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace heddle::layout {
+
+struct Range {
+  uint64_t start;
+  uint64_t size;  // bytes
+  constexpr uint64_t end() const { return start + size; }
+  constexpr bool contains(uint64_t address) const { return address - start < size; }
+};
+
+// Below 2 GiB, so that translated code reaches them with a 32-bit displacement.
+inline constexpr Range kLookupTable{0x6000'0000, 0x10'0000};
+inline constexpr Range kRuntimeText{0x6010'0000, 0x1'0000};
+inline constexpr Range kSyscallLog{0x6020'0000, 0x40'0000};
+inline constexpr Range kAccessLog{0x6100'0000, 0x100'0000};  // its last page is the guard
+inline constexpr Range kScratch{0x6300'0000, 0x400'0000};    // kScratchPerTask each
+inline constexpr uint64_t kScratchPerTask = 0x1'0000;
+inline constexpr Range kTaskStates{0x6800'0000, 0x100'0000};
+inline constexpr uint64_t kTaskStateStride = 0x4000;  // state page, then the runtime's stack
+inline constexpr uint32_t kMaxTasks = 1024;
+
+// All of the above, reserved as a whole.
+inline constexpr Range kFixed{0x6000'0000, 0x900'0000};
+
+// Code arenas: translated code lies within 2 GiB of its source, so RIP-relative operands are only
+// re-biased. One each for what the kernel places at the bottom (static executables), the middle
+// (position-independent executables) and the top (libraries) of an address space that is not
+// randomised.
+inline constexpr std::array<Range, 3> kArenas{{
+    {0x7000'0000, 0x800'0000},
+    {0x5555'4555'4000, 0x800'0000},
+    {0x7fff'd000'0000, 0x800'0000},
+}};
+
+}  // namespace heddle::layout

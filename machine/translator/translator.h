@@ -1,0 +1,139 @@
+// x86-64 in, code-cache bytes out: a pure function from guest code to host code.
+//
+// In a nutshell: a block of guest instructions, from its entry to the next unconditional transfer of
+// control, becomes host code that does the same to registers, flags, memory and stack, and that
+//   - counts a tick at every backward branch taken, call, indirect jump and return,
+//   - leaves through an exit (one int3, known by its address) for what the machine must decide.
+// Guest registers stay in their own host registers; gs addresses heddle_task_state; the guest's
+// stack holds guest return addresses; nothing is ever written below the guest's rsp.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <span>
+#include <stdexcept>
+#include <vector>
+
+#include "trace_format/registers.h"
+
+namespace heddle::translator {
+
+// Reads guest code. Returns how many bytes from `address` on are readable and executable.
+class CodeSource {
+ public:
+  virtual ~CodeSource() = default;
+  virtual size_t read(uint64_t address, std::span<uint8_t> out) const = 0;
+};
+
+enum class SpecialInstruction : uint16_t { rdtsc, rdtscp, cpuid, rdrand, rdseed, rdpid, xgetbv };
+
+enum class ExitKind : uint8_t {
+  link,         // a direct transfer to `pc` that is not linked yet
+  miss,         // an indirect transfer whose target is not in the lookup table (pc_in_rax)
+  budget,       // ticks_left reached 0; the tick is counted, the task is at its target
+  syscall,      // a syscall instruction at `pc`, not executed
+  special,      // a SpecialInstruction at `pc`, not executed
+  trap,         // int3 or int1 at `pc`, not executed: SIGTRAP is the guest's own
+  illegal,      // ud2, privileged or undecodable at `pc`: SIGILL or SIGSEGV is the guest's own
+  unsupported,  // bytes at `pc` that user code may run natively and the translator can not
+  unreadable,   // code at `pc` cannot be read: an instruction fetch fault
+  point,        // an access point at `pc`: phase 0 before the access, phase 1 inside a split one
+  hook,         // execution reached the hooked `pc`
+  stop,         // execution reached Options::stop
+};
+
+// A register whose guest value is in heddle_task_state::spill.
+struct Spill {
+  Register reg;
+  uint8_t slot;
+  bool operator==(const Spill&) const = default;
+};
+
+// An int3 of the translation.
+struct ExitSite {
+  uint32_t offset = 0;  // of the int3 in Translation::code
+  ExitKind kind = ExitKind::link;
+  uint64_t pc = 0;         // guest address that the task is at
+  bool pc_in_rax = false;  // ... or the host's rax holds it (miss, budget of an indirect transfer)
+  uint8_t phase = 0;       // point, stop
+  uint8_t length = 0;      // bytes of the instruction at pc (syscall, special, trap, illegal)
+  SpecialInstruction special = SpecialInstruction::rdtsc;
+  Register special_operand = Register::rax;  // rdrand, rdseed, rdpid: destination
+  uint8_t special_size = 0;                  // ... and its size in bytes
+  std::vector<Spill> spills;
+};
+// point, hook and stop: every register and flag holds its guest value at the int3 (no spills), and
+// executing on from offset + 1 performs the instruction at pc without leaving again at that point.
+// For phase 1 the loaded value is in heddle_task_state::split_value.
+
+// A direct transfer. Until it is linked the rel32 at `offset` leads to the link exit at `stub`.
+struct Link {
+  uint32_t offset = 0;  // of the 4-byte displacement in Translation::code
+  uint32_t stub = 0;    // offset of the exit's int3
+  uint64_t target = 0;  // guest address
+};
+
+// Where host code from `offset` on (to the next entry) comes from, for faults.
+struct Origin {
+  uint32_t offset = 0;
+  uint64_t pc = 0;
+  std::vector<Spill> spills;
+  bool access_log = false;  // a store to the access log: rcx is the host's pointer into it
+};
+
+// Entry in the middle of a split read-modify-write at pc: the continuation of its phase 1 point.
+struct SplitEntry {
+  uint64_t pc = 0;
+  uint32_t offset = 0;
+};
+
+struct Translation {
+  uint64_t pc = 0;            // guest entry
+  uint64_t end = 0;           // one past the last guest byte translated
+  std::vector<uint8_t> code;  // for the host address it was translated for
+  std::vector<ExitSite> exits;
+  std::vector<Link> links;
+  std::vector<Origin> origins;  // by offset
+  std::vector<SplitEntry> splits;
+  uint32_t instructions = 0;
+};
+
+struct Stop {
+  uint64_t pc = 0;
+  uint8_t phase = 0;
+};
+
+struct Options {
+  // Leave just before executing the instruction at stop->pc (phase 1: split it and leave between its
+  // load and its store) wherever it occurs in this block. For exact, throw-away fragments.
+  std::optional<Stop> stop;
+  // Guest addresses of instructions that get access points: phase 0 before the access, and, for an
+  // unlocked read-modify-write, phase 1 between load and store. Not owned; null: none.
+  const std::set<uint64_t>* points = nullptr;
+  // Guest addresses that get a hook exit before they execute. Not owned; null: none.
+  const std::set<uint64_t>* hooks = nullptr;
+  // Write a heddle_access_entry before every explicit memory operand's access.
+  bool log_accesses = false;
+  // Serve syscall instructions through heddle_task_state::syscall_entry instead of an exit.
+  bool runtime_syscalls = false;
+  uint32_t max_instructions = 64;  // per block
+};
+
+// Translates the block at guest address `pc` for execution at `host_base`, which must be within 2 GiB
+// of everything that its RIP-relative operands name (throws std::range_error naming the instruction
+// otherwise). Never fails for want of decodable code: that becomes an exit.
+Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
+                      const Options& options);
+
+// True if no status flag (CF PF AF ZF SF OF) can be read before it is written, looking from `pc`
+// along straight-line code of the same 4 KiB page only. Independent of the translation mode.
+bool status_flags_dead(const CodeSource& source, uint64_t pc);
+
+inline constexpr uint64_t kStatusFlags = 0x8d5;  // CF PF AF ZF SF OF in rflags
+
+// rflags as every mode must show it at `pc`: dead status flags are zero; the trap and resume flags
+// are the host's business and zero.
+uint64_t canonical_flags(const CodeSource& source, uint64_t pc, uint64_t rflags);
+
+}  // namespace heddle::translator

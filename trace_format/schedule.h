@@ -1,0 +1,35 @@
+// A schedule: which task runs, until where, and which signals arrive. A value with a text form.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "trace_format/place.h"
+
+namespace heddle {
+
+// At `at`, stop at.task; deliver `signal` to it (0: none); then run `next`.
+struct ScheduleStep {
+  Place at;
+  TaskId next = 0;
+  int32_t signal = 0;
+  bool operator==(const ScheduleStep&) const = default;
+};
+
+// Steps are in the order in which they happen. Where no step applies (a task blocks or ends with no
+// step at that point) the next task is the runnable one that has waited longest, so an empty
+// Schedule is a valid one.
+struct Schedule {
+  std::vector<ScheduleStep> steps;
+  bool operator==(const Schedule&) const = default;
+
+  // "TASK@TICKS:PC[.PHASE]>NEXT[!SIGNAL]" joined by ",", pc in hexadecimal, the rest decimal; the
+  // empty schedule is "-". Locale-independent.
+  std::string text() const;
+
+  // The inverse of text(). Throws std::invalid_argument naming the offset and what was expected.
+  static Schedule parse(std::string_view text);
+};
+
+}  // namespace heddle
