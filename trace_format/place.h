@@ -19,7 +19,9 @@ struct Place {
   TaskId task = 0;
   Ticks ticks = 0;
   uint64_t pc = 0;     // guest address of the next instruction
-  uint8_t phase = 0;   // 1: a split read-modify-write at pc has loaded and not yet stored
+  // 0: in front of the instruction. 1: a split read-modify-write at pc has loaded and not yet stored.
+  // 2: inside the system call at pc (it waits, or the task ended in it); in schedules only.
+  uint8_t phase = 0;
 
   auto operator<=>(const Place&) const = default;
 };

@@ -1,0 +1,464 @@
+#include "explorer/model_run.h"
+
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+
+#include "machine/syscalls/effects.h"
+#include "machine/syscalls/table.h"
+#include "machine/translator/operand.h"
+#include "replayer/divergence.h"
+
+namespace heddle {
+namespace {
+
+class Source final : public translator::CodeSource {
+ public:
+  explicit Source(const GuestMemory& memory) : memory_(memory) {}
+  size_t read(uint64_t address, std::span<uint8_t> out) const override {
+    return memory_.read(address, out);
+  }
+
+ private:
+  const GuestMemory& memory_;
+};
+
+// SplitMix64 (Steele, Lea, Flood, OOPSLA'14).
+uint64_t next_random(uint64_t& state) {
+  uint64_t z = (state += 0x9e3779b97f4a7c15);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+std::string_view name(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::same:
+      return "same";
+    case Verdict::failed:
+      return "failed";
+    case Verdict::changed:
+      return "changed";
+    case Verdict::deadlock:
+      return "deadlock";
+    case Verdict::hang:
+      return "hang";
+    case Verdict::infeasible:
+      return "infeasible";
+  }
+  return "?";
+}
+
+CpuidTable cpuid_answers(const std::vector<Event>& recording) {
+  CpuidTable table;
+  for (const auto& event : recording) {
+    const auto* answer = std::get_if<event::Instruction>(&event.body);
+    if (!answer || !event.registers ||
+        answer->kind != static_cast<uint16_t>(translator::SpecialInstruction::cpuid))
+      continue;
+    const auto& r = *event.registers;
+    table[{static_cast<uint32_t>(r[Register::rax]), static_cast<uint32_t>(r[Register::rcx])}] =
+        *answer;
+  }
+  return table;
+}
+
+ModelState ModelState::fork() const {
+  ModelState copy{guest->fork(), kernel, current, random, events, ticks};
+  return copy;
+}
+
+ModelRun::ModelRun(ModelState& state, const CpuidTable& cpuid, RunLimits limits)
+    : s_(state), cpuid_(cpuid), limits_(limits) {}
+
+Event& ModelRun::add(EventBody body, TaskId task) {
+  Event event;
+  event.number = s_.events.size() + 1;  // after the Exec event
+  event.time_ns = s_.kernel.now_ns();
+  event.place = s_.guest->task(task).place();
+  event.registers = s_.guest->task(task).registers;
+  event.body = std::move(body);
+  s_.events.push_back(std::move(event));
+  return s_.events.back();
+}
+
+void ModelRun::end(Verdict verdict, std::string reason, int status) {
+  ended_ = true;
+  outcome_.verdict = verdict;
+  outcome_.reason = std::move(reason);
+  outcome_.status = status;
+}
+
+void ModelRun::finish_call(TaskId task, const SyscallRequest& request, const SyscallAnswer& answer,
+                           bool interrupted) {
+  event::Syscall call;
+  call.number = static_cast<uint32_t>(request.number);
+  call.arguments = request.arguments;
+  call.result = answer.result;
+  call.effects = answer.effects;
+  call.interrupted = interrupted;
+  call.child = answer.kind == SyscallAnswer::Kind::new_task ? answer.child : 0;
+  if (answer.kind == SyscallAnswer::Kind::perform) call.file = s_.kernel.file_of(request);
+  add(std::move(call), task);
+}
+
+ModelRun::Step ModelRun::syscall(TaskId task) {
+  Guest& guest = *s_.guest;
+  const SyscallRequest request = guest.request(task);
+  if (stop_before_clone_ && clone_arguments(request.number, request.arguments, guest.memory()))
+    return Step::before_clone;
+  SyscallAnswer answer = s_.kernel.answer(request, guest.memory());
+  switch (answer.kind) {
+    case SyscallAnswer::Kind::done:
+      finish_call(task, request, answer, false);
+      if (request.number == SYS_arch_prctl && request.arguments[0] == 0x1002 && answer.result == 0)
+        guest.task(task).registers[Register::fs_base] = request.arguments[1];
+      guest.apply(answer.effects);
+      guest.complete(task, answer.result);
+      return Step::goes_on;
+    case SyscallAnswer::Kind::perform: {
+      answer.result = guest.perform(request, std::nullopt, s_.kernel.file_of(request));
+      s_.kernel.performed(task, answer.result);
+      finish_call(task, request, answer, false);
+      guest.complete(task, answer.result);
+      return Step::goes_on;
+    }
+    case SyscallAnswer::Kind::blocks:
+      waiting_[task] = request;
+      return Step::blocked;
+    case SyscallAnswer::Kind::new_task:
+      finish_call(task, request, answer, false);
+      guest.add_task(task, answer.child, request);
+      guest.apply(answer.effects);
+      guest.complete(task, answer.result);
+      return Step::goes_on;
+    case SyscallAnswer::Kind::task_exit:
+      add(event::TaskExit{answer.status, answer.effects}, task);
+      guest.apply(answer.effects);
+      guest.remove_task(task);
+      return Step::blocked;
+    case SyscallAnswer::Kind::process_exit:
+      add(event::ProcessExit{answer.status}, task);
+      end(Verdict::same, {}, answer.status);
+      return Step::ended;
+    case SyscallAnswer::Kind::sigreturn:
+      finish_call(task, request, answer, false);
+      if (!guest.pop_frame(task, s_.kernel.signals())) {
+        end(Verdict::failed, "rt_sigreturn without a readable frame", SIGSEGV);
+        return Step::ended;
+      }
+      return Step::goes_on;
+    case SyscallAnswer::Kind::infeasible: {
+      const auto* known = find(request.number);
+      end(Verdict::infeasible, answer.reason.empty()
+                                   ? std::string("system call ") + (known ? known->name : "?")
+                                   : answer.reason);
+      return Step::infeasible;
+    }
+  }
+  throw std::logic_error("an answer of no kind");
+}
+
+ModelRun::Step ModelRun::special(TaskId task, const translator::ExitSite& site) {
+  Guest& guest = *s_.guest;
+  auto& r = guest.task(task).registers;
+  event::Instruction a;
+  a.kind = static_cast<uint16_t>(site.special);
+  a.rax = r[Register::rax];
+  a.rbx = r[Register::rbx];
+  a.rcx = r[Register::rcx];
+  a.rdx = r[Register::rdx];
+  a.rflags = r[Register::rflags];
+  using translator::SpecialInstruction;
+  switch (site.special) {
+    case SpecialInstruction::rdtsc:
+    case SpecialInstruction::rdtscp: {
+      const uint64_t now = s_.kernel.now_ns();
+      a.rax = now & 0xffffffff;
+      a.rdx = now >> 32;
+      if (site.special == SpecialInstruction::rdtscp) a.rcx = 0;
+      break;
+    }
+    case SpecialInstruction::cpuid: {
+      const auto leaf = static_cast<uint32_t>(a.rax), subleaf = static_cast<uint32_t>(a.rcx);
+      auto it = cpuid_.find({leaf, subleaf});
+      if (it == cpuid_.end()) it = cpuid_.lower_bound({leaf, 0});
+      if (it == cpuid_.end() || it->first.first != leaf) {
+        end(Verdict::infeasible, "cpuid leaf " + std::to_string(leaf) + " was not recorded");
+        return Step::infeasible;
+      }
+      a.rax = it->second.rax;
+      a.rbx = it->second.rbx;
+      a.rcx = it->second.rcx;
+      a.rdx = it->second.rdx;
+      break;
+    }
+    case SpecialInstruction::xgetbv:
+      a.rax = 7;
+      a.rdx = 0;
+      break;
+    default:
+      end(Verdict::infeasible, "rdrand, rdseed and rdpid are not modelled");
+      return Step::infeasible;
+  }
+  add(a, task);
+  guest.complete(task, a, site.length);
+  return Step::goes_on;
+}
+
+void ModelRun::deliver(TaskId task, const SignalInfo& info) {
+  Guest& guest = *s_.guest;
+  auto& signals = s_.kernel.signals();
+  event::Signal e;
+  e.number = info.number;
+  e.siginfo = info.siginfo;
+  const auto disposition = signals.disposition(info.number);
+  if (disposition == SignalState::Disposition::handle) {
+    add(e, task);
+    if (guest.push_frame(task, signals, info)) return;
+    e.number = SIGSEGV;
+  } else if (disposition != SignalState::Disposition::terminate &&
+             disposition != SignalState::Disposition::core) {
+    return;
+  }
+  e.fatal = true;
+  add(e, task);
+  add(event::ProcessExit{e.number}, task);
+  end(Verdict::failed, "fatal signal " + std::to_string(e.number), e.number);
+}
+
+ModelRun::Step ModelRun::fault(TaskId task, const siginfo_t& info) {
+  auto& signals = s_.kernel.signals();
+  event::Signal e;
+  e.number = info.si_signo;
+  e.synchronous = true;
+  std::memcpy(e.siginfo.data(), &info, e.siginfo.size());
+  const bool handled = signals.disposition(e.number) == SignalState::Disposition::handle &&
+                       !(signals.mask(task) >> (e.number - 1) & 1);
+  if (handled) {
+    add(e, task);
+    if (s_.guest->push_frame(task, signals, {e.number, e.siginfo})) return Step::goes_on;
+  }
+  e.fatal = true;
+  add(e, task);
+  add(event::ProcessExit{e.number}, task);
+  end(Verdict::failed, "fatal signal " + std::to_string(e.number), e.number);
+  return Step::ended;
+}
+
+// What is due before a task's code may go on: the end of its blocked call, and its signals.
+ModelRun::Step ModelRun::settle_before_running(TaskId task) {
+  Guest& guest = *s_.guest;
+  const auto waiting = waiting_.find(task);
+  if (waiting != waiting_.end()) {
+    if (!s_.kernel.can_collect(task) && s_.kernel.signals().deliverable(task))
+      s_.kernel.interrupt(task);
+    const SyscallAnswer answer = s_.kernel.collect(task, guest.memory());
+    const bool again = answer.result <= -512 && answer.result >= -516;
+    finish_call(task, waiting->second, answer, again);
+    waiting_.erase(waiting);
+    if (!again) {
+      guest.apply(answer.effects);
+      guest.complete(task, answer.result);
+    }
+  }
+  while (!ended_) {
+    const auto info = s_.kernel.take_signal(task);
+    if (!info) break;
+    deliver(task, *info);
+  }
+  return ended_ ? Step::ended : Step::goes_on;
+}
+
+void ModelRun::note_switch(TaskId next) {
+  if (next == s_.current) return;
+  const bool runnable = situation_.current_runnable;
+  if (runnable) {
+    add(event::Switch{next}, s_.current);
+    s_.events.back().registers.reset();
+  }
+  const TaskId standard = runnable ? s_.current : runnable_.front();
+  if (next != standard) outcome_.schedule.steps.push_back({situation_.at, next, 0});
+  s_.current = next;
+}
+
+void ModelRun::note_point(TaskId task) {
+  Guest& guest = *s_.guest;
+  situation_.address = 0;
+  situation_.size = 0;
+  situation_.writes = false;
+  for (const auto& operand :
+       translator::memory_operands(Source(guest.memory()), guest.task(task).registers)) {
+    situation_.address = operand.address;
+    situation_.size = operand.size;
+    situation_.writes = operand.kind != AccessKind::read;
+  }
+  if (limits_.keep_points)
+    outcome_.points.push_back({guest.task(task).place(), situation_.address, situation_.size,
+                               situation_.writes, s_.events.size()});
+}
+
+bool ModelRun::find_runnable() {
+  runnable_ = s_.kernel.runnable();
+  while (runnable_.empty()) {
+    if (!s_.kernel.advance_time()) {
+      end(Verdict::deadlock, s_.kernel.deadlock_description());
+      return false;
+    }
+    runnable_ = s_.kernel.runnable();
+  }
+  situation_.runnable = runnable_;
+  situation_.current_runnable = std::ranges::count(runnable_, s_.current) > 0;
+  return true;
+}
+
+// The loop of every kind of run: `choose` names the next task among runnable_, `execute` runs it to
+// an Exit.
+void ModelRun::loop(const std::function<TaskId()>& choose,
+                    const std::function<Exit(TaskId)>& execute) {
+  Guest& guest = *s_.guest;
+  uint64_t decisions = 0;
+  while (!ended_) {
+    if (!find_runnable()) break;
+    if (++decisions > limits_.decisions || s_.ticks > limits_.ticks) {
+      end(Verdict::hang, "the program did not end within the limits of a run");
+      break;
+    }
+    const TaskId next = choose();
+    if (ended_) break;
+    if (std::ranges::count(runnable_, next) == 0)
+      throw std::logic_error("a strategy chose a task that cannot run");
+    note_switch(next);
+    const TaskId task = s_.current;
+    if (settle_before_running(task) != Step::goes_on) break;
+
+    const Ticks before = guest.task(task).ticks;
+    const Exit exit = execute(task);
+    const Place after = guest.task(task).place();
+    s_.kernel.ran(task, after.ticks - before);
+    s_.ticks += after.ticks - before;
+    situation_.at = after;
+    Step step = Step::goes_on;
+    switch (exit.kind) {
+      case Exit::Kind::stop:
+      case Exit::Kind::budget:
+        situation_.why = DecisionPoint::budget;
+        continue;
+      case Exit::Kind::point:
+        situation_.why = DecisionPoint::access;
+        note_point(task);
+        if (after.phase == 0) held_[task] = after;
+        continue;
+      case Exit::Kind::syscall:
+        step = syscall(task);
+        break;
+      case Exit::Kind::special:
+        step = special(task, *exit.site);
+        break;
+      case Exit::Kind::fault:
+        step = fault(task, exit.info);
+        break;
+      default:
+        throw std::runtime_error("the explored process ended from outside");
+    }
+    if (step == Step::before_clone) return;
+    if (ended_) break;
+    situation_.why = step == Step::blocked ? DecisionPoint::blocked : DecisionPoint::syscall;
+    if (step == Step::blocked)
+      situation_.at.phase = 2;
+    else
+      situation_.at = guest.task(task).place();
+  }
+}
+
+RunOutcome ModelRun::result() {
+  outcome_.output = s_.kernel.output(1);
+  outcome_.error = s_.kernel.output(2);
+  outcome_.ticks = s_.ticks;
+  outcome_.events = s_.events;
+  return std::move(outcome_);
+}
+
+RunOutcome ModelRun::run(Scheduler& scheduler) {
+  Guest& guest = *s_.guest;
+  situation_.why = DecisionPoint::syscall;
+  situation_.at = guest.task(s_.current).place();
+  Ticks budget = 1;
+  loop(
+      [&] {
+        const Decision decision = scheduler.decide(situation_);
+        budget = std::clamp<Ticks>(decision.ticks, 1, limits_.ticks);
+        return decision.next;
+      },
+      [&](TaskId task) {
+        // A task left in front of its access must perform it now rather than stop there again.
+        const auto held = held_.find(task);
+        const bool in_front = held != held_.end() && held->second == guest.task(task).place();
+        if (held != held_.end()) held_.erase(held);
+        return guest.run(task, budget, in_front ? 2 : 1);
+      });
+  return result();
+}
+
+RunOutcome ModelRun::follow(const Schedule& schedule) {
+  Guest& guest = *s_.guest;
+  situation_.at = guest.task(s_.current).place();
+  size_t step = 0;
+  const auto& steps = schedule.steps;
+  loop(
+      [&] {
+        TaskId next = situation_.current_runnable ? s_.current : runnable_.front();
+        if (step == steps.size()) return next;
+        const Place& at = steps[step].at;
+        if (at == situation_.at) {
+          next = steps[step++].next;
+          if (std::ranges::count(runnable_, next) == 0)
+            end(Verdict::infeasible, "step " + std::to_string(step) +
+                                         " of the schedule names a task that cannot run there");
+        } else if (at.task == situation_.at.task && at.ticks < situation_.at.ticks) {
+          end(Verdict::infeasible,
+              "step " + std::to_string(step + 1) + " of the schedule is not reached");
+        }
+        return next;
+      },
+      [&](TaskId task) {
+        const uint64_t points = limits_.keep_points ? 1 : GuestCpu::kUnlimited;
+        const auto held = held_.find(task);
+        const bool in_front = held != held_.end() && held->second == guest.task(task).place();
+        if (held != held_.end()) held_.erase(held);
+        const auto run = [&](Ticks budget) {
+          return guest.run(task, budget, in_front && points == 1 ? 2 : points);
+        };
+        if (step == steps.size() || steps[step].at.task != task) return run(limits_.ticks);
+        const Place& at = steps[step].at;
+        const Ticks now = guest.task(task).ticks;
+        if (at.ticks > now) return run(at.ticks - now);
+        if (at.ticks < now || at.phase == 2) return run(limits_.ticks);
+        if (const auto exit = guest.run_to(at)) return *exit;
+        Exit there;
+        there.kind = Exit::Kind::stop;
+        return there;
+      });
+  if (!ended_ || outcome_.verdict != Verdict::infeasible) {
+    if (step < steps.size() && outcome_.verdict != Verdict::hang) {
+      outcome_.verdict = Verdict::infeasible;
+      outcome_.reason =
+          "the program ended before step " + std::to_string(step + 1) + " of the schedule";
+    }
+  }
+  return result();
+}
+
+bool ModelRun::run_to_first_clone() {
+  situation_.at = s_.guest->task(s_.current).place();
+  stop_before_clone_ = true;
+  loop([&] { return situation_.current_runnable ? s_.current : runnable_.front(); },
+       [&](TaskId task) { return s_.guest->run(task, limits_.ticks); });
+  stop_before_clone_ = false;
+  return !ended_;
+}
+
+}  // namespace heddle

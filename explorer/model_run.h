@@ -1,0 +1,105 @@
+// One run of a guest under the model kernel and a scheduler.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "explorer/model_kernel.h"
+#include "machine/scheduler.h"
+#include "replayer/guest.h"
+#include "trace_format/schedule.h"
+
+namespace heddle {
+
+enum class Verdict : uint8_t { same, failed, changed, deadlock, hang, infeasible };
+std::string_view name(Verdict verdict);
+
+// An access point that a run passed: kept so that a report can show who touched what, last.
+struct PassedPoint {
+  Place place;
+  uint64_t address = 0;
+  uint32_t size = 0;
+  bool writes = false;
+  size_t event = 0;  // events of the run before it
+};
+
+struct RunOutcome {
+  Verdict verdict = Verdict::same;
+  std::string reason;         // infeasible, deadlock, hang: why
+  int status = 0;             // wait(2)'s status word
+  std::string output, error;  // what the program wrote to 1 and 2
+  Schedule schedule;          // every decision that was not the default one
+  std::vector<Event> events;  // from `first_event` on; a trace of the run without its Exec event
+  Ticks ticks = 0;            // of all tasks together
+  std::vector<PassedPoint> points;
+};
+
+// Answers that a run gives to cpuid, from the recording: by leaf and subleaf.
+using CpuidTable = std::map<std::pair<uint32_t, uint32_t>, event::Instruction>;
+CpuidTable cpuid_answers(const std::vector<Event>& recording);
+
+// A guest with its model kernel, at some point of a run; can be copied by forking the guest.
+struct ModelState {
+  std::unique_ptr<Guest> guest;
+  ModelKernel kernel;
+  TaskId current = 1;
+  uint64_t random = 0;        // state of the stream that answers rdrand
+  std::vector<Event> events;  // so far
+  Ticks ticks = 0;
+
+  ModelState fork() const;
+};
+
+struct RunLimits {
+  Ticks ticks = Ticks{2'000'000'000};  // of all tasks together; then the run is a hang
+  uint64_t decisions = 200'000;        // likewise
+  bool keep_points = false;
+};
+
+// Runs `state` to the end of the program. `watch`: leave at access points (the guest was translated
+// with some). `until_clone`: stop just before the first thread is created, leaving `state` there.
+class ModelRun {
+ public:
+  ModelRun(ModelState& state, const CpuidTable& cpuid, RunLimits limits);
+
+  // Decides by `scheduler`. A point exit is a decision.
+  RunOutcome run(Scheduler& scheduler);
+  // Follows `schedule` exactly, then the default rule. What the schedule names must be reached:
+  // otherwise the outcome is infeasible.
+  RunOutcome follow(const Schedule& schedule);
+  // True where it stopped in front of a clone; false where the program ended before any.
+  bool run_to_first_clone();
+
+ private:
+  enum class Step : uint8_t { goes_on, blocked, ended, infeasible, before_clone };
+  Step syscall(TaskId task);
+  Step special(TaskId task, const translator::ExitSite& site);
+  Step fault(TaskId task, const siginfo_t& info);
+  Step settle_before_running(TaskId task);
+  void finish_call(TaskId task, const SyscallRequest& request, const SyscallAnswer& answer,
+                   bool interrupted);
+  Event& add(EventBody body, TaskId task);
+  bool find_runnable();
+  void loop(const std::function<TaskId()>& choose, const std::function<Exit(TaskId)>& execute);
+  RunOutcome result();
+  void note_switch(TaskId next);
+  void end(Verdict verdict, std::string reason = {}, int status = 0);
+  void deliver(TaskId task, const SignalInfo& info);
+  void note_point(TaskId task);
+
+  ModelState& s_;
+  const CpuidTable& cpuid_;
+  RunLimits limits_;
+  RunOutcome outcome_;
+  bool ended_ = false;
+  bool stop_before_clone_ = false;
+  std::map<TaskId, SyscallRequest> waiting_;  // calls of blocked tasks
+  std::map<TaskId, Place> held_;              // tasks that were left at a point's phase 0
+  Situation situation_;
+  std::vector<TaskId> runnable_;
+};
+
+}  // namespace heddle

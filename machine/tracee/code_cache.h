@@ -1,0 +1,67 @@
+// Which host code stands for which guest code: translations, their links and the lookup table.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "machine/guest_memory.h"
+#include "machine/tracee/host_process.h"
+#include "machine/translator/translator.h"
+
+namespace heddle {
+
+// One for all processes that share a SharedCode. Writes the arenas and the lookup table; the guest
+// must be stopped while any of these is called. Arena space is never reused: an arena that is full
+// throws std::runtime_error naming it.
+class CodeCache {
+ public:
+  CodeCache(std::shared_ptr<SharedCode> code, translator::Options options);
+  ~CodeCache();
+
+  // Host address at which the guest's code at `pc` starts; translated first if need be. `memory` is
+  // the address space to read it from.
+  uint64_t enter(uint64_t pc, const GuestMemory& memory);
+  // The same for an indirect transfer's target, which also gets its entry in the lookup table.
+  uint64_t enter_indirect(uint64_t pc, const GuestMemory& memory);
+  // Host address of the second half of a split read-modify-write at `pc`.
+  uint64_t enter_split(uint64_t pc, const GuestMemory& memory);
+  // A throw-away translation from `pc` on that leaves at `stop`.
+  uint64_t enter_exact(uint64_t pc, translator::Stop stop, const GuestMemory& memory);
+
+  // The exit whose int3 is at host address `at`, or null.
+  const translator::ExitSite* exit_at(uint64_t at) const;
+
+  // Where host address `at` comes from: guest pc and the registers that are spilled there.
+  const translator::Origin* origin_at(uint64_t at) const;
+
+  // Guest code in [start, start+size) changed or went away.
+  void invalidate(uint64_t start, uint64_t size);
+
+  uint64_t translated_instructions() const { return instructions_; }
+
+ private:
+  struct Block;
+  Block* translate(uint64_t pc, const GuestMemory& memory, const translator::Options& options);
+  void add_links(Block* block);
+  void patch(uint64_t field, uint64_t target);
+  uint8_t* writable(uint64_t host) const;
+
+  std::shared_ptr<SharedCode> code_;
+  translator::Options options_;
+  std::array<uint64_t, layout::kArenas.size()> next_;  // first free host address of each arena
+  std::map<uint64_t, std::unique_ptr<Block>> blocks_;  // by host address
+  std::unordered_map<uint64_t, Block*> by_pc_;
+  std::unordered_map<uint64_t, uint64_t> splits_;      // guest pc -> host address of phase 1
+  std::unordered_map<uint64_t, const translator::ExitSite*> exits_;  // by host address of the int3
+  struct Incoming {
+    uint64_t field;  // host address of the rel32
+    uint64_t stub;   // host address of the link exit's int3
+  };
+  std::unordered_map<uint64_t, std::vector<Incoming>> incoming_;  // by target pc, linked or not
+  uint64_t instructions_ = 0;
+};
+
+}  // namespace heddle

@@ -1,0 +1,343 @@
+#include "machine/tracee/guest_cpu.h"
+
+#include <sys/wait.h>
+
+#include <cstddef>
+#include <cstring>
+#include <stdexcept>
+
+namespace heddle {
+namespace {
+
+using translator::ExitKind;
+
+static_assert(offsetof(heddle_task_state, ticks_left) == HEDDLE_STATE_TICKS_LEFT);
+static_assert(offsetof(heddle_task_state, spill) == HEDDLE_STATE_SPILL);
+static_assert(offsetof(heddle_task_state, split_value) == HEDDLE_STATE_SPLIT_VALUE);
+static_assert(offsetof(heddle_task_state, access_next) == HEDDLE_STATE_ACCESS_NEXT);
+static_assert(offsetof(heddle_task_state, fs_base) == HEDDLE_STATE_FS_BASE);
+static_assert(offsetof(heddle_task_state, syscall_entry) == HEDDLE_STATE_SYSCALL_ENTRY);
+
+constexpr uint64_t kAccessLogGuard = layout::kAccessLog.end() - 0x1000;
+
+class Source final : public translator::CodeSource {
+ public:
+  explicit Source(const GuestMemory& memory) : memory_(memory) {}
+  size_t read(uint64_t address, std::span<uint8_t> out) const override {
+    return memory_.read(address, out);
+  }
+
+ private:
+  const GuestMemory& memory_;
+};
+
+// Signals that an instruction raises by itself.
+bool synchronous(const siginfo_t& info) {
+  switch (info.si_signo) {
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGFPE:
+    case SIGILL:
+    case SIGTRAP:
+      return info.si_code > 0;  // sent by the kernel, not by kill or sigqueue
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+GuestCpu::GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot)
+    : process_(process),
+      cache_(cache),
+      thread_(thread),
+      state_(HostProcess::task_state(state_slot)) {
+  heddle_task_state state{};
+  state.self = state_;
+  state.access_next = layout::kAccessLog.start;
+  state.task = state_slot;
+  state.host_stack_top = state_ + layout::kTaskStateStride;
+  if (!process_.memory().store(state_, state))
+    throw std::runtime_error("placing a task's state page");
+  auto regs = thread_.registers();
+  regs.gs_base = state_;
+  thread_.set_registers(regs);
+}
+
+user_regs_struct GuestCpu::to_host(const Registers& r, const user_regs_struct& base) {
+  user_regs_struct regs = base;
+  regs.rax = r[Register::rax];
+  regs.rcx = r[Register::rcx];
+  regs.rdx = r[Register::rdx];
+  regs.rbx = r[Register::rbx];
+  regs.rsp = r[Register::rsp];
+  regs.rbp = r[Register::rbp];
+  regs.rsi = r[Register::rsi];
+  regs.rdi = r[Register::rdi];
+  regs.r8 = r[Register::r8];
+  regs.r9 = r[Register::r9];
+  regs.r10 = r[Register::r10];
+  regs.r11 = r[Register::r11];
+  regs.r12 = r[Register::r12];
+  regs.r13 = r[Register::r13];
+  regs.r14 = r[Register::r14];
+  regs.r15 = r[Register::r15];
+  regs.rip = r[Register::rip];
+  regs.eflags = r[Register::rflags];
+  regs.fs_base = r[Register::fs_base];
+  // Not in a system call, as far as the kernel's restart logic is concerned.
+  regs.orig_rax = ~0ull;
+  return regs;
+}
+
+Registers GuestCpu::to_guest(const user_regs_struct& regs) const {
+  Registers r;
+  r.values = {regs.rax, regs.rcx, regs.rdx, regs.rbx,    regs.rsp,    regs.rbp, regs.rsi,
+              regs.rdi, regs.r8,  regs.r9,  regs.r10,    regs.r11,    regs.r12, regs.r13,
+              regs.r14, regs.r15, regs.rip, regs.eflags, regs.fs_base};
+  return r;
+}
+
+void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t points) {
+  if (budget == 0 || points == 0) throw std::logic_error("a run needs a budget");
+  heddle_task_state state{};
+  if (process_.memory().read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) !=
+      sizeof state)
+    throw TraceeGone("the program's process is gone");
+  state.ticks_left = budget;
+  state.ticks_granted = context.ticks + budget;
+  state.points_left = points;
+  state.split_value = context.split_value;
+  state.fs_base = context.registers[Register::fs_base];
+  process_.memory().store(state_, state);
+}
+
+void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) {
+  store_state(context, budget, points);
+  auto regs = to_host(context.registers, thread_.registers());
+  const uint64_t pc = context.registers[Register::rip];
+  regs.rip = context.phase == 0 ? cache_.enter(pc, process_.memory())
+                                : cache_.enter_split(pc, process_.memory());
+  regs.gs_base = state_;
+  thread_.set_registers(regs);
+  thread_.resume();
+}
+
+void GuestCpu::start_exact(const TaskContext& context, translator::Stop stop) {
+  store_state(context, kUnlimited, kUnlimited);
+  auto regs = to_host(context.registers, thread_.registers());
+  regs.rip = cache_.enter_exact(context.registers[Register::rip], stop, process_.memory());
+  regs.gs_base = state_;
+  thread_.set_registers(regs);
+  thread_.resume();
+}
+
+void GuestCpu::start_syscall(const TaskContext& context, uint64_t number,
+                             const std::array<uint64_t, 6>& arguments) {
+  auto regs = to_host(context.registers, thread_.registers());
+  regs.rax = number;
+  regs.rdi = arguments[0];
+  regs.rsi = arguments[1];
+  regs.rdx = arguments[2];
+  regs.r10 = arguments[3];
+  regs.r8 = arguments[4];
+  regs.r9 = arguments[5];
+  regs.rip = HostProcess::kSyscallInstruction;
+  regs.gs_base = state_;
+  thread_.set_registers(regs);
+  thread_.resume();
+}
+
+std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
+  Exit out;
+  out.status = status;
+  if (WIFEXITED(status) || WIFSIGNALED(status) || stop_event(status) != 0) return out;
+
+  auto regs = thread_.registers();
+  const siginfo_t info = thread_.signal_info();
+  auto& memory = process_.memory();
+  heddle_task_state state{};
+  const auto load_state = [&] {
+    if (memory.read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) != sizeof state)
+      throw TraceeGone("the program's process is gone");
+  };
+  // The task as the guest would see it: at `pc`, spilled registers back in place.
+  const auto settle = [&](uint64_t pc, const std::vector<translator::Spill>& spills,
+                          uint8_t phase) {
+    context.registers = to_guest(regs);
+    for (const auto& spill : spills) context.registers[spill.reg] = state.spill[spill.slot];
+    context.registers[Register::rip] = pc;
+    context.registers[Register::rflags] =
+        translator::canonical_flags(Source(memory), pc, context.registers[Register::rflags]);
+    context.ticks = state.ticks_granted - state.ticks_left;
+    context.phase = phase;
+    context.split_value = phase == 0 ? 0 : state.split_value;
+  };
+  const auto fault = [&](uint64_t pc, int signo, int code, uint64_t address) {
+    out.kind = Exit::Kind::fault;
+    out.info = {};
+    out.info.si_signo = signo;
+    out.info.si_code = code;
+    out.info.si_addr = reinterpret_cast<void*>(address);
+    (void)pc;
+    return out;
+  };
+
+  if (WSTOPSIG(status) == SIGTRAP && info.si_code == SI_KERNEL) {
+    if (const auto* site = cache_.exit_at(regs.rip - 1)) {
+      out.site = site;
+      if (site->kind == ExitKind::link) {
+        regs.rip = cache_.enter(site->pc, memory);
+        thread_.set_registers(regs);
+        thread_.resume();
+        return std::nullopt;
+      }
+      load_state();
+      const uint64_t pc = site->pc_in_rax ? regs.rax : site->pc;
+      if (site->kind == ExitKind::miss) {
+        auto guest = to_guest(regs);
+        for (const auto& spill : site->spills) guest[spill.reg] = state.spill[spill.slot];
+        auto next = to_host(guest, regs);
+        next.rip = cache_.enter_indirect(pc, memory);
+        thread_.set_registers(next);
+        thread_.resume();
+        return std::nullopt;
+      }
+      settle(pc, site->spills, site->phase);
+      switch (site->kind) {
+        case ExitKind::budget:
+          out.kind = Exit::Kind::budget;
+          return out;
+        case ExitKind::syscall:
+          out.kind = Exit::Kind::syscall;
+          return out;
+        case ExitKind::special:
+          out.kind = Exit::Kind::special;
+          return out;
+        case ExitKind::point:
+          out.kind = Exit::Kind::point;
+          return out;
+        case ExitKind::hook:
+          out.kind = Exit::Kind::hook;
+          return out;
+        case ExitKind::stop:
+          out.kind = Exit::Kind::stop;
+          return out;
+        case ExitKind::trap:
+          // The breakpoint instruction is behind the guest when its signal comes.
+          context.registers[Register::rip] = pc + site->length;
+          return fault(pc, SIGTRAP, SI_KERNEL, 0);
+        case ExitKind::illegal:
+          return fault(pc, SIGILL, ILL_ILLOPN, pc);
+        case ExitKind::unreadable:
+          return fault(pc, SIGSEGV, SEGV_MAPERR, pc);
+        default:
+          break;
+      }
+      std::array<uint8_t, 15> bytes{};
+      const size_t got = memory.read(pc, bytes);
+      std::string text;
+      for (size_t i = 0; i < got; ++i) {
+        char hex[4];
+        std::snprintf(hex, sizeof hex, " %02x", bytes[i]);
+        text += hex;
+      }
+      char where[32];
+      std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(pc));
+      throw std::runtime_error("unsupported instruction at " + std::string(where) + ", bytes" +
+                               text);
+    }
+  }
+  if (synchronous(info)) {
+    if (const auto* origin = cache_.origin_at(regs.rip)) {
+      const auto address = reinterpret_cast<uint64_t>(info.si_addr);
+      if (origin->access_log && info.si_signo == SIGSEGV && address - kAccessLogGuard < 0x1000) {
+        out.kind = Exit::Kind::log_full;
+        return out;
+      }
+      load_state();
+      settle(origin->pc, origin->spills, 0);
+      out.kind = Exit::Kind::fault;
+      out.info = info;
+      if (info.si_signo == SIGFPE || info.si_signo == SIGILL)
+        out.info.si_addr = reinterpret_cast<void*>(origin->pc);
+      return out;
+    }
+    char where[96];
+    std::snprintf(where, sizeof where, "signal %d at host address 0x%llx (address 0x%llx)",
+                  info.si_signo, static_cast<unsigned long long>(regs.rip),
+                  static_cast<unsigned long long>(reinterpret_cast<uint64_t>(info.si_addr)));
+    throw std::logic_error(std::string("task ") + std::to_string(context.task) +
+                           ": a fault in the machine's own code: " + where);
+  }
+  out.kind = Exit::Kind::signal;
+  out.info = info;
+  return out;
+}
+
+Exit GuestCpu::wait(TaskContext& context) {
+  while (true) {
+    const int status = thread_.wait();
+    if (auto exit = stopped(status, context)) return *exit;
+  }
+}
+
+Exit GuestCpu::run(TaskContext& context, Ticks budget, uint64_t points) {
+  start(context, budget, points);
+  return wait(context);
+}
+
+Exit GuestCpu::run_exact(TaskContext& context, translator::Stop stop) {
+  start_exact(context, stop);
+  return wait(context);
+}
+
+void GuestCpu::keep_running(bool soon) {
+  if (soon) {
+    const auto left = process_.memory().load<uint64_t>(state_ + HEDDLE_STATE_TICKS_LEFT);
+    const uint64_t granted_at = state_ + offsetof(heddle_task_state, ticks_granted);
+    const auto granted = process_.memory().load<uint64_t>(granted_at);
+    if (!left || !granted) throw TraceeGone("the program's process is gone");
+    // A count of 0 is a budget exit already under way.
+    if (*left > 1) {
+      process_.memory().store<uint64_t>(granted_at, *granted - (*left - 1));
+      process_.memory().store<uint64_t>(state_ + HEDDLE_STATE_TICKS_LEFT, 1);
+    }
+  }
+  thread_.resume();
+}
+
+void GuestCpu::resume_here(Ticks budget, uint64_t points) {
+  heddle_task_state state{};
+  auto& memory = process_.memory();
+  if (memory.read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) != sizeof state)
+    throw TraceeGone("the program's process is gone");
+  const Ticks ticks = state.ticks_granted - state.ticks_left;
+  state.ticks_left = budget;
+  state.ticks_granted = ticks + budget;
+  state.points_left = points;
+  memory.store(state_, state);
+  thread_.resume();
+}
+
+void GuestCpu::resume_after_log() {
+  auto regs = thread_.registers();
+  regs.rcx = layout::kAccessLog.start;
+  thread_.set_registers(regs);
+  thread_.resume();
+}
+
+std::vector<heddle_access_entry> GuestCpu::drain_log() {
+  auto& memory = process_.memory();
+  const auto next = memory.load<uint64_t>(state_ + HEDDLE_STATE_ACCESS_NEXT);
+  if (!next) throw TraceeGone("the program's process is gone");
+  std::vector<heddle_access_entry> entries((*next - layout::kAccessLog.start) /
+                                           sizeof(heddle_access_entry));
+  if (!entries.empty())
+    memory.read(layout::kAccessLog.start, {reinterpret_cast<uint8_t*>(entries.data()),
+                                           entries.size() * sizeof(heddle_access_entry)});
+  memory.store<uint64_t>(state_ + HEDDLE_STATE_ACCESS_NEXT, layout::kAccessLog.start);
+  return entries;
+}
+
+}  // namespace heddle

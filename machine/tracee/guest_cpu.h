@@ -1,0 +1,101 @@
+// Runs a task's guest code on a host thread until something needs deciding.
+#pragma once
+
+#include <signal.h>
+
+#include "machine/runtime/task_state.h"
+#include "machine/tracee/code_cache.h"
+#include "machine/tracee/host_process.h"
+#include "trace_format/place.h"
+
+namespace heddle {
+
+// A task's state between two runs, as the guest sees it.
+struct TaskContext {
+  TaskId task = 0;
+  Registers registers;      // rip is a guest address; at phase 1 that of the split instruction
+  Ticks ticks = 0;
+  uint8_t phase = 0;
+  uint64_t split_value = 0;  // phase 1: what was loaded
+
+  Place place() const { return {task, ticks, registers[Register::rip], phase}; }
+};
+
+// Why the guest's code stopped running.
+struct Exit {
+  enum class Kind : uint8_t {
+    syscall,    // at a syscall instruction, not executed
+    special,    // at a SpecialInstruction, not executed; see `site`
+    budget,     // the granted ticks are used up
+    fault,      // the instruction at the place raises `info.si_signo`; context is before it
+    point,      // explore mode: an access point (context.phase tells which half)
+    hook,       // analysis mode: at a hooked address
+    stop,       // reached run_exact's stop
+    log_full,   // analysis mode: the access log is full: drain, then resume_after_log()
+    signal,     // a signal of the outside: `info`; the context is NOT stored, the thread is stopped
+                // anywhere; hold it, ask for a stop soon, and keep_running()
+    event,      // a ptrace event stop or the thread's end: see `status`
+  };
+  Kind kind = Kind::event;
+  int status = 0;  // wait(2)'s status word
+  siginfo_t info{};
+  const translator::ExitSite* site = nullptr;
+};
+
+// One host thread that runs guest code of one task at a time.
+class GuestCpu {
+ public:
+  static constexpr Ticks kUnlimited = uint64_t{1} << 62;
+
+  // `thread` must be stopped. The state page is HostProcess::task_state(state_slot).
+  GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot);
+
+  HostThread& thread() { return thread_; }
+
+  // Starts to run `context` for at most `budget` ticks (at least 1) and `points` access points.
+  // Returns at once; the thread runs.
+  void start(const TaskContext& context, Ticks budget = kUnlimited, uint64_t points = kUnlimited);
+  // The same in a throw-away translation that leaves at `stop`, forward of the context's rip and
+  // before the next tick (a tick first gives a budget exit).
+  void start_exact(const TaskContext& context, translator::Stop stop);
+
+  // Handles a change of state that wait(2) reported for the thread. Nothing: it was the machine's own
+  // business and the thread runs again. Otherwise the reason; for all kinds but signal, event and
+  // log_full `context` now holds the task's state.
+  std::optional<Exit> stopped(int status, TaskContext& context);
+
+  // start() and stopped() in a loop until there is an Exit.
+  Exit run(TaskContext& context, Ticks budget = kUnlimited, uint64_t points = kUnlimited);
+  Exit run_exact(TaskContext& context, translator::Stop stop);
+  // The rest of either.
+  Exit wait(TaskContext& context);
+
+  // After a `signal` exit: lets the guest run on with at most one more tick before a budget exit
+  // (soon) or as it was; the signal is not delivered.
+  void keep_running(bool soon);
+  // After point and hook exits: go on from just there without leaving at the same point again.
+  void resume_here(Ticks budget, uint64_t points = kUnlimited);
+  // After log_full: the log's contents were taken.
+  void resume_after_log();
+  // Analysis mode: entries in the log, oldest first; empties it. Thread stopped.
+  std::vector<heddle_access_entry> drain_log();
+
+  // Has the thread execute a real system call: starts it. When the thread stops with rip at
+  // HostProcess::kAfterSyscall + 1 (SIGTRAP) it is done, and rax is the result.
+  void start_syscall(const TaskContext& context, uint64_t number,
+                     const std::array<uint64_t, 6>& arguments);
+
+  static user_regs_struct to_host(const Registers& registers, const user_regs_struct& base);
+  Registers to_guest(const user_regs_struct& regs) const;
+
+ private:
+  uint64_t state_address() const { return state_; }
+  void store_state(const TaskContext& context, Ticks budget, uint64_t points);
+
+  HostProcess& process_;
+  CodeCache& cache_;
+  HostThread thread_;
+  uint64_t state_;
+};
+
+}  // namespace heddle

@@ -1,0 +1,342 @@
+#include "machine/tracee/host_process.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace heddle {
+namespace {
+
+constexpr unsigned long kOptions = PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
+                                   PTRACE_O_TRACEVFORK | PTRACE_O_EXITKILL | PTRACE_O_TRACEEXIT;
+
+[[noreturn]] void fail(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+std::vector<char*> pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  for (const auto& s : strings) out.push_back(const_cast<char*>(s.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+// The child's half of start(): waits to be seized, then becomes the program.
+[[noreturn]] void become(const Program& program, int executable, int go, int report) {
+  char byte;
+  if (read(go, &byte, 1) != 1) _exit(125);
+  personality(ADDR_NO_RANDOMIZE | static_cast<unsigned long>(personality(0xffffffff)));
+  int error = 0;
+  if (!program.working_directory.empty() && chdir(program.working_directory.c_str()) != 0) {
+    error = errno;
+  } else {
+    const auto argv = pointers(program.arguments);
+    const auto envp = pointers(program.environment);
+    if (executable >= 0)
+      fexecve(executable, argv.data(), envp.data());
+    else
+      execve(program.path.c_str(), argv.data(), envp.data());
+    error = errno;
+  }
+  if (write(report, &error, sizeof error) != sizeof error) _exit(125);
+  _exit(127);
+}
+
+// Seizes the child and runs it up to the first instruction after execve.
+HostThread launch(const Program& program, int executable) {
+  int go[2], report[2];
+  if (pipe2(go, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0) fail("pipe");
+  const pid_t pid = fork();
+  if (pid < 0) fail("fork");
+  if (pid == 0) {
+    close(go[1]);
+    become(program, executable, go[0], report[1]);
+  }
+  close(go[0]);
+  close(report[1]);
+  if (ptrace(PTRACE_SEIZE, pid, nullptr, kOptions) != 0) {
+    const int error = errno;
+    ::kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    close(go[1]);
+    close(report[0]);
+    errno = error;
+    fail("ptrace is refused here (see heddle doctor)");
+  }
+  if (write(go[1], "", 1) != 1) fail("starting the program");
+  close(go[1]);
+  HostThread thread(pid);
+  while (true) {
+    const int status = thread.wait();
+    if (WIFEXITED(status) || WIFSIGNALED(status)) {
+      int error = ENOENT;
+      const bool told = read(report[0], &error, sizeof error) == sizeof error;
+      close(report[0]);
+      if (!told) throw ExecFailed(program.path + ": ended before it was executed", ENOEXEC);
+      throw ExecFailed(program.path + ": " + std::strerror(error), error);
+    }
+    if (stop_event(status) == PTRACE_EVENT_EXEC) break;
+    thread.resume(stop_event(status) == 0 ? WSTOPSIG(status) : 0);
+  }
+  close(report[0]);
+  return thread;
+}
+
+// The stop at PTRACE_EVENT_EXEC is inside the system call, which is still to write its result to
+// rax. A breakpoint at the entry point gets the thread out of it, with registers that are ours to
+// set.
+void leave_execve(HostThread& thread, ProcessMemory& memory) {
+  const uint64_t entry = thread.registers().rip;
+  const auto original = memory.load<uint8_t>(entry);
+  if (!original) throw std::runtime_error("the program's entry point is not mapped");
+  memory.store<uint8_t>(entry, 0xcc);
+  while (true) {
+    thread.resume();
+    const int status = thread.wait();
+    if (WIFEXITED(status) || WIFSIGNALED(status))
+      throw ExecFailed("the program ended at its first instruction", ENOEXEC);
+    if (is_signal_stop(status, SIGTRAP) && thread.registers().rip == entry + 1) break;
+  }
+  memory.store<uint8_t>(entry, *original);
+  auto regs = thread.registers();
+  regs.rip = entry;
+  thread.set_registers(regs);
+}
+
+// The smallest static executable: one loadable segment whose code is int3.
+std::vector<uint8_t> empty_program() {
+  constexpr uint64_t kBase = 0x5f00'0000;
+  std::vector<uint8_t> image(sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr) + 16, 0xcc);
+  Elf64_Ehdr header{};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_ident[EI_CLASS] = ELFCLASS64;
+  header.e_ident[EI_DATA] = ELFDATA2LSB;
+  header.e_ident[EI_VERSION] = EV_CURRENT;
+  header.e_type = ET_EXEC;
+  header.e_machine = EM_X86_64;
+  header.e_version = EV_CURRENT;
+  header.e_entry = kBase + sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr);
+  header.e_phoff = sizeof(Elf64_Ehdr);
+  header.e_ehsize = sizeof(Elf64_Ehdr);
+  header.e_phentsize = sizeof(Elf64_Phdr);
+  header.e_phnum = 1;
+  Elf64_Phdr segment{};
+  segment.p_type = PT_LOAD;
+  segment.p_flags = PF_R | PF_X;
+  segment.p_vaddr = segment.p_paddr = kBase;
+  segment.p_filesz = segment.p_memsz = image.size();
+  segment.p_align = 0x1000;
+  std::memcpy(image.data(), &header, sizeof header);
+  std::memcpy(image.data() + sizeof header, &segment, sizeof segment);
+  return image;
+}
+
+}  // namespace
+
+SharedCode::~SharedCode() {
+  for (size_t i = 0; i < arenas.size(); ++i)
+    if (arenas[i]) munmap(arenas[i], layout::kArenas[i].size);
+  if (lookup) munmap(lookup, layout::kLookupTable.size);
+}
+
+HostProcess HostProcess::start(const Program& program) {
+  HostProcess process;
+  process.thread_ = launch(program, -1);
+  process.memory_ = std::make_unique<ProcessMemory>(process.pid());
+  leave_execve(process.thread_, *process.memory_);
+  return process;
+}
+
+HostProcess HostProcess::start_empty() {
+  const auto image = empty_program();
+  // Not close-on-exec: the kernel would find no file behind /proc/self/fd while executing it.
+  const int fd = memfd_create("empty", MFD_CLOEXEC);
+  if (fd < 0) fail("memfd_create");
+  if (write(fd, image.data(), image.size()) != static_cast<ssize_t>(image.size()))
+    fail("writing the empty program");
+  Program program;
+  program.path = "empty program";
+  program.arguments = {"heddle-replay"};
+  HostProcess process;
+  process.thread_ = launch(program, fd);
+  close(fd);
+  process.memory_ = std::make_unique<ProcessMemory>(process.pid());
+  leave_execve(process.thread_, *process.memory_);
+  process.install();
+  for (const auto& entry : read_maps(process.pid())) {
+    bool ours = layout::kFixed.contains(entry.start);
+    for (const auto& arena : layout::kArenas) ours = ours || arena.contains(entry.start);
+    if (ours || entry.path == "[vsyscall]") continue;
+    process.remote_syscall(SYS_munmap, {entry.start, entry.end - entry.start});
+  }
+  // Descriptors of the supervisor that the process inherited are not the guest's.
+  process.remote_syscall(SYS_close_range, {0, ~0u, 0});
+  return process;
+}
+
+void HostProcess::install() {
+  using layout::kFixed;
+  const auto map = [&](layout::Range range, uint64_t prot, uint64_t flags, uint64_t fd) {
+    const int64_t got =
+        remote_syscall(SYS_mmap, {range.start, range.size, prot, flags | MAP_FIXED, fd, 0});
+    if (got != static_cast<int64_t>(range.start))
+      throw std::system_error(static_cast<int>(-got), std::generic_category(),
+                              "placing the machine's memory in the program's address space");
+  };
+  constexpr uint64_t kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  for (const auto& entry : read_maps(pid())) {
+    const bool clash = entry.start < kFixed.end() && entry.end > kFixed.start;
+    if (clash)
+      throw std::runtime_error("the program occupies addresses that heddle needs (" + entry.path +
+                               ")");
+  }
+
+  // The first calls borrow the program's entry point, until our own text is there.
+  const uint64_t entry = thread_.registers().rip;
+  std::array<uint8_t, 3> original{};
+  memory_->read(entry, original);
+  constexpr std::array<uint8_t, 3> kTrampoline{0x0f, 0x05, 0xcc};
+  memory_->write(entry, kTrampoline);
+  syscall_at_ = entry;
+  map(kFixed, PROT_NONE, kAnonymous, ~0ull);
+  map(layout::kRuntimeText, PROT_READ | PROT_EXEC, kAnonymous, ~0ull);
+  memory_->write(kSyscallInstruction, kTrampoline);
+  syscall_at_ = kSyscallInstruction;
+  memory_->write(entry, original);
+
+  map(layout::kTaskStates, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+  map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+
+  code_ = std::make_shared<SharedCode>();
+  const uint64_t name = stage(std::string("heddle-code"));
+  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid(), 0));
+  if (pidfd < 0) fail("pidfd_open");
+  // A memfd made by the guest's process, taken out of it: no descriptor of ours shows in the guest.
+  const auto share = [&](layout::Range range, uint64_t guest_prot) {
+    const int64_t remote = remote_syscall(SYS_memfd_create, {name, MFD_CLOEXEC});
+    if (remote < 0)
+      throw std::system_error(static_cast<int>(-remote), std::generic_category(), "memfd_create");
+    const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, remote, 0));
+    if (fd < 0) fail("pidfd_getfd");
+    if (ftruncate(fd, static_cast<off_t>(range.size)) != 0) fail("sizing the code cache");
+    map(range, guest_prot, MAP_SHARED | MAP_NORESERVE, static_cast<uint64_t>(remote));
+    remote_syscall(SYS_close, {static_cast<uint64_t>(remote)});
+    void* here =
+        mmap(nullptr, range.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    close(fd);
+    if (here == MAP_FAILED) fail("mapping the code cache");
+    return static_cast<uint8_t*>(here);
+  };
+  code_->lookup = share(layout::kLookupTable, PROT_READ);
+  for (size_t i = 0; i < layout::kArenas.size(); ++i)
+    code_->arenas[i] = share(layout::kArenas[i], PROT_READ | PROT_EXEC);
+  close(pidfd);
+}
+
+int64_t HostProcess::remote_syscall(HostThread& by, uint64_t number,
+                                    std::array<uint64_t, 6> arguments) {
+  const auto before = by.registers();
+  auto regs = before;
+  regs.rip = syscall_at_;
+  regs.orig_rax = ~0ull;
+  regs.rax = number;
+  regs.rdi = arguments[0];
+  regs.rsi = arguments[1];
+  regs.rdx = arguments[2];
+  regs.r10 = arguments[3];
+  regs.r8 = arguments[4];
+  regs.r9 = arguments[5];
+  by.set_registers(regs);
+  std::vector<int> held;
+  while (true) {
+    by.resume();
+    const int status = by.wait();
+    if (WIFEXITED(status) || WIFSIGNALED(status))
+      throw TraceeGone("the program's process was killed");
+    if (stop_event(status) != 0) continue;
+    regs = by.registers();
+    if (is_signal_stop(status, SIGTRAP) && regs.rip == syscall_at_ + 3) break;
+    // A signal of the guest's arrives in the middle of our business: it comes again afterwards.
+    held.push_back(WSTOPSIG(status));
+  }
+  const auto result = static_cast<int64_t>(regs.rax);
+  by.set_registers(before);
+  for (const int signal : held) syscall(SYS_tgkill, pid(), by.tid(), signal);
+  return result;
+}
+
+uint64_t HostProcess::stage(std::span<const uint8_t> bytes) {
+  const uint64_t at = layout::kScratch.end() - layout::kScratchPerTask;
+  if (bytes.size() > layout::kScratchPerTask || !memory_->write(at, bytes))
+    throw std::runtime_error("staging an argument in the program's process");
+  return at;
+}
+
+uint64_t HostProcess::stage(const std::string& text) {
+  return stage({reinterpret_cast<const uint8_t*>(text.c_str()), text.size() + 1});
+}
+
+HostProcess HostProcess::fork_checkpoint() {
+  const auto before = thread_.registers();
+  auto regs = before;
+  regs.rip = syscall_at_;
+  regs.orig_rax = ~0ull;
+  regs.rax = SYS_fork;
+  thread_.set_registers(regs);
+  pid_t child = 0;
+  while (true) {
+    thread_.resume();
+    const int status = thread_.wait();
+    if (WIFEXITED(status) || WIFSIGNALED(status))
+      throw TraceeGone("the checkpoint's process was killed");
+    if (stop_event(status) == PTRACE_EVENT_FORK) {
+      child = static_cast<pid_t>(thread_.event_message());
+      continue;
+    }
+    if (is_signal_stop(status, SIGTRAP) && thread_.registers().rip == syscall_at_ + 3) break;
+  }
+  thread_.set_registers(before);
+  if (child == 0)
+    throw std::runtime_error("fork of a checkpoint failed: out of processes or memory");
+
+  HostProcess copy;
+  copy.thread_ = HostThread(child);
+  copy.syscall_at_ = syscall_at_;
+  copy.code_ = code_;
+  while (true) {
+    const int status = copy.thread_.wait();
+    if (WIFEXITED(status) || WIFSIGNALED(status))
+      throw TraceeGone("the checkpoint's process was killed");
+    if (is_signal_stop(status, SIGTRAP) && stop_event(status) == 0 &&
+        copy.thread_.registers().rip == syscall_at_ + 3)
+      break;
+    copy.thread_.resume();
+  }
+  copy.memory_ = std::make_unique<ProcessMemory>(child);
+  copy.thread_.set_registers(before);
+  return copy;
+}
+
+void HostProcess::kill() {
+  if (thread_.tid() == 0) return;
+  ::kill(thread_.tid(), SIGKILL);
+  int status = 0;
+  while (true) {
+    const pid_t got = waitpid(thread_.tid(), &status, __WALL);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 || WIFEXITED(status) || WIFSIGNALED(status)) break;
+    ptrace(PTRACE_CONT, thread_.tid(), nullptr, 0);
+  }
+  thread_ = HostThread();
+}
+
+}  // namespace heddle

@@ -1,0 +1,94 @@
+// A process that the machine runs a guest in: started under ptrace, with the machine's own memory
+// placed in it (machine/tracee/layout.h).
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "machine/tracee/host_thread.h"
+#include "machine/tracee/layout.h"
+#include "machine/tracee/process_memory.h"
+#include "trace_format/place.h"
+#include "trace_format/registers.h"
+
+namespace heddle {
+
+// The program could not be executed. `error` is the errno of execve.
+class ExecFailed : public std::runtime_error {
+ public:
+  ExecFailed(const std::string& what, int code) : std::runtime_error(what), error(code) {}
+  int error;
+};
+
+struct Program {
+  std::string path;
+  std::vector<std::string> arguments;    // argv, the name included
+  std::vector<std::string> environment;  // NAME=VALUE
+  std::string working_directory;         // empty: the supervisor's
+};
+
+// Memory that the supervisor and every process forked from the first one share: translated code and
+// the lookup table. Owns the supervisor's mappings of it.
+class SharedCode {
+ public:
+  SharedCode() = default;
+  ~SharedCode();
+  SharedCode(const SharedCode&) = delete;
+  SharedCode& operator=(const SharedCode&) = delete;
+
+  std::array<uint8_t*, layout::kArenas.size()> arenas{};
+  uint8_t* lookup = nullptr;
+};
+
+class HostProcess {
+ public:
+  // Starts `program` with ADDR_NO_RANDOMIZE and returns with its first thread stopped at its entry
+  // point, nothing executed. Throws ExecFailed, or std::system_error where ptrace is refused.
+  static HostProcess start(const Program& program);
+
+  // Starts a process with an address space that is empty but for the machine's memory; its thread
+  // is stopped. For replay.
+  static HostProcess start_empty();
+
+  HostThread& thread() { return thread_; }
+  pid_t pid() const { return thread_.tid(); }
+  ProcessMemory& memory() { return *memory_; }
+
+  // Places the machine's memory; the vDSO is hidden. Once after start().
+  void install();
+  std::shared_ptr<SharedCode> shared_code() const { return code_; }
+
+  // Runs a system call in the stopped thread `by` and gives its result; the thread's registers are as
+  // before. Needs install() (or a place to execute from: see cpp).
+  int64_t remote_syscall(HostThread& by, uint64_t number, std::array<uint64_t, 6> arguments);
+  int64_t remote_syscall(uint64_t number, std::array<uint64_t, 6> arguments) {
+    return remote_syscall(thread_, number, arguments);
+  }
+  // A string or structure for a remote call's argument, in memory of ours; valid until the next.
+  uint64_t stage(std::span<const uint8_t> bytes);
+  uint64_t stage(const std::string& text);
+
+  // A copy of the process by fork, stopped like this one; shares the code.
+  HostProcess fork_checkpoint();
+
+  // Ends it at once and reaps it.
+  void kill();
+
+  // Address of "syscall; int3" in the process.
+  static constexpr uint64_t kSyscallInstruction = layout::kRuntimeText.start;
+  static constexpr uint64_t kAfterSyscall = kSyscallInstruction + 2;  // the int3
+
+  static uint64_t task_state(TaskId task) {
+    return layout::kTaskStates.start + (task % layout::kMaxTasks) * layout::kTaskStateStride;
+  }
+
+ private:
+  HostThread thread_;
+  std::unique_ptr<ProcessMemory> memory_;
+  std::shared_ptr<SharedCode> code_;
+  uint64_t syscall_at_ = 0;  // where a syscall instruction can be executed
+};
+
+}  // namespace heddle

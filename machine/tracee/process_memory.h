@@ -1,0 +1,40 @@
+// Guest memory of a live process, through /proc/PID/mem.
+#pragma once
+
+#include <sys/types.h>
+
+#include <vector>
+
+#include "machine/guest_memory.h"
+#include "trace_format/event.h"
+
+namespace heddle {
+
+// Bound to the address space that the process had when this was made: make another after execve.
+class ProcessMemory final : public GuestMemory {
+ public:
+  // Throws std::system_error where /proc/PID/mem cannot be opened.
+  explicit ProcessMemory(pid_t pid);
+  ~ProcessMemory() override;
+  ProcessMemory(ProcessMemory&& other) noexcept;
+  ProcessMemory& operator=(ProcessMemory&& other) noexcept;
+
+  size_t read(uint64_t address, std::span<uint8_t> out) const override;
+  bool write(uint64_t address, std::span<const uint8_t> bytes) override;
+
+ private:
+  int fd_ = -1;
+};
+
+// One line of /proc/PID/maps.
+struct MapsEntry {
+  uint64_t start = 0, end = 0;
+  uint32_t prot = 0;    // PROT_*
+  bool shared = false;
+  uint64_t offset = 0;
+  uint64_t inode = 0;
+  std::string path;
+};
+std::vector<MapsEntry> read_maps(pid_t pid);
+
+}  // namespace heddle

@@ -1,0 +1,183 @@
+#include "machine/translator/block.h"
+
+#include <cstring>
+#include <stdexcept>
+
+namespace heddle::translator {
+
+using namespace asmjit;
+
+Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options)
+    : source_(source), pc_(pc), host_base_(host_base), options_(options) {
+  check(code_.init(Environment(Arch::kX64, SubArch::kUnknown, Vendor::kUnknown, Platform::kLinux),
+                   host_base),
+        "a block");
+  check(code_.attach(&a_), "a block");
+  t_.pc = pc;
+}
+
+Translation Block::translate() {
+  uint64_t pc = pc_;
+  while (true) {
+    size_t readable = 0;
+    const auto in = decode(source_, pc, &readable);
+    origin(pc);
+    if (!in) {
+      exit(readable == 0 ? ExitKind::unreadable : ExitKind::illegal, pc);
+      t_.end = pc + 1;
+      break;
+    }
+    ++t_.instructions;
+    t_.end = in->next();
+    if (!instruction(*in)) break;
+    pc = in->next();
+    if (t_.instructions >= options_.max_instructions) {
+      link(pc);
+      break;
+    }
+  }
+  return finish();
+}
+
+bool Block::instruction(const Instruction& in) {
+  const bool stop_here = options_.stop && options_.stop->pc == in.pc;
+  if (stop_here && options_.stop->phase == 0) {
+    exit(ExitKind::stop, in.pc);
+    origin(in.pc);
+  }
+  if (options_.hooks && options_.hooks->contains(in.pc)) {
+    exit(ExitKind::hook, in.pc);
+    origin(in.pc);
+  }
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_SYSCALL: syscall(in); return false;
+    case ZYDIS_MNEMONIC_RDTSC: special(in, SpecialInstruction::rdtsc); return false;
+    case ZYDIS_MNEMONIC_RDTSCP: special(in, SpecialInstruction::rdtscp); return false;
+    case ZYDIS_MNEMONIC_CPUID: special(in, SpecialInstruction::cpuid); return false;
+    case ZYDIS_MNEMONIC_RDRAND: special(in, SpecialInstruction::rdrand); return false;
+    case ZYDIS_MNEMONIC_RDSEED: special(in, SpecialInstruction::rdseed); return false;
+    case ZYDIS_MNEMONIC_RDPID: special(in, SpecialInstruction::rdpid); return false;
+    case ZYDIS_MNEMONIC_XGETBV: special(in, SpecialInstruction::xgetbv); return false;
+    case ZYDIS_MNEMONIC_INT3:
+    case ZYDIS_MNEMONIC_INT1:
+      exit(ExitKind::trap, in.pc).length = in.info.length;
+      return false;
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
+    case ZYDIS_MNEMONIC_XBEGIN:
+      exit(ExitKind::illegal, in.pc).length = in.info.length;
+      return false;
+    case ZYDIS_MNEMONIC_INT:
+    case ZYDIS_MNEMONIC_SYSENTER:
+    case ZYDIS_MNEMONIC_WRFSBASE:
+    case ZYDIS_MNEMONIC_WRGSBASE:
+    case ZYDIS_MNEMONIC_RDGSBASE:
+      exit(ExitKind::unsupported, in.pc).length = in.info.length;
+      return false;
+    default:
+      break;
+  }
+  if (in.info.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) {
+    exit(ExitKind::illegal, in.pc).length = in.info.length;
+    return false;
+  }
+  for (unsigned i = 0; i < in.info.operand_count; ++i) {
+    if (in.operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+        in.operands[i].mem.segment == ZYDIS_REGISTER_GS &&
+        in.info.mnemonic != ZYDIS_MNEMONIC_NOP) {
+      exit(ExitKind::unsupported, in.pc).length = in.info.length;
+      return false;
+    }
+  }
+
+  if (options_.log_accesses) log_accesses(in);
+  const bool watched = options_.points && options_.points->contains(in.pc);
+  if (watched) point(in.pc, 0);
+  const bool stop_inside = stop_here && options_.stop->phase == 1;
+  if ((watched || stop_inside) && split(in, watched, stop_inside)) return true;
+
+  if (transfer(in)) return false;
+  if (in.info.meta.category == ZYDIS_CATEGORY_COND_BR) {
+    conditional(in);
+    return true;
+  }
+  copy(in);
+  return true;
+}
+
+void Block::copy(const Instruction& in) {
+  auto code = in.bytes;
+  for (unsigned i = 0; i < in.info.operand_count; ++i) {
+    const auto& op = in.operands[i];
+    if (op.type != ZYDIS_OPERAND_TYPE_MEMORY || op.mem.base != ZYDIS_REGISTER_RIP) continue;
+    const uint64_t target = in.next() + static_cast<uint64_t>(op.mem.disp.value);
+    const auto moved =
+        static_cast<int64_t>(target - (host_base_ + offset() + in.info.length));
+    if (moved != static_cast<int32_t>(moved))
+      throw std::range_error("an operand is out of the code cache's reach at " + bytes_text(in));
+    const auto displacement = static_cast<int32_t>(moved);
+    std::memcpy(code.data() + in.info.raw.disp.offset, &displacement, sizeof displacement);
+    break;
+  }
+  check(a_.embed(code.data(), in.info.length), "a copied instruction");
+}
+
+void Block::special(const Instruction& in, SpecialInstruction which) {
+  auto& site = exit(ExitKind::special, in.pc);
+  site.length = in.info.length;
+  site.special = which;
+  if (which == SpecialInstruction::rdrand || which == SpecialInstruction::rdseed ||
+      which == SpecialInstruction::rdpid) {
+    site.special_operand = general_register(in.operands[0].reg.value).value_or(Register::rax);
+    site.special_size = static_cast<uint8_t>(in.operands[0].size / 8);
+  }
+}
+
+void Block::syscall(const Instruction& in) {
+  if (!options_.runtime_syscalls) {
+    exit(ExitKind::syscall, in.pc).length = in.info.length;
+    return;
+  }
+  const Label stop = a_.newLabel(), served = a_.newLabel();
+  store_constant(HEDDLE_STATE_SYSCALL_PC, in.pc);
+  store_address(HEDDLE_STATE_SYSCALL_RETURN, served);
+  store_address(HEDDLE_STATE_SYSCALL_STOP, stop);
+  check(a_.jmp(state(HEDDLE_STATE_SYSCALL_ENTRY)), "a system call");
+  a_.bind(stop);
+  exit(ExitKind::syscall, in.pc).length = in.info.length;
+  a_.bind(served);
+  origin(in.next());
+  link(in.next());
+}
+
+Translation Block::finish() {
+  origin(t_.end);
+  for (const auto& pending : links_) {
+    t_.links.push_back({pending.offset, offset(), pending.target});
+    exit(ExitKind::link, pending.target);
+  }
+  check(code_.flatten(), "a block");
+  check(code_.resolveUnresolvedLinks(), "a block");
+  check(code_.relocateToBase(host_base_), "a block");
+  t_.code.resize(code_.codeSize());
+  check(code_.copyFlattenedData(t_.code.data(), t_.code.size()), "a block");
+  for (const auto& l : t_.links) {
+    const auto displacement = static_cast<int32_t>(l.stub - (l.offset + 4));
+    std::memcpy(t_.code.data() + l.offset, &displacement, sizeof displacement);
+  }
+  for (const auto& field : addresses_) {
+    const uint64_t address = host_base_ + code_.labelOffset(field.label);
+    const auto low = static_cast<uint32_t>(address), high = static_cast<uint32_t>(address >> 32);
+    std::memcpy(t_.code.data() + field.low, &low, sizeof low);
+    std::memcpy(t_.code.data() + field.high, &high, sizeof high);
+  }
+  return std::move(t_);
+}
+
+Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
+                      const Options& options) {
+  return Block(source, pc, host_base, options).translate();
+}
+
+}  // namespace heddle::translator

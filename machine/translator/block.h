@@ -1,0 +1,82 @@
+// The state of translating one block, shared by the files that emit its parts.
+#pragma once
+
+#include <asmjit/x86.h>
+
+#include <string>
+
+#include "machine/runtime/task_state.h"
+#include "machine/translator/decode.h"
+
+namespace heddle::translator {
+
+class Block {
+ public:
+  Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options);
+  Translation translate();
+
+ private:
+  using Mem = asmjit::x86::Mem;
+  using Gp = asmjit::x86::Gp;
+
+  // block.cpp: the walk over the guest's instructions. Returns false where the block is over.
+  bool instruction(const Instruction& in);
+  void copy(const Instruction& in);
+  void special(const Instruction& in, SpecialInstruction which);
+  void syscall(const Instruction& in);
+  Translation finish();
+
+  // transfers.cpp: branches, calls, returns and the tick.
+  bool transfer(const Instruction& in);  // false: not a transfer of control
+  void conditional(const Instruction& in);
+  void counted_branch(const Instruction& in);  // loop, jrcxz and their like
+  void push_return_address(uint64_t address);
+  void load_target(const Instruction& in);  // into rax, spilled in slot 0
+  void tick_and_link(uint64_t target);
+  void link(uint64_t target);
+  void link_if(uint8_t condition, uint64_t target);
+  void indirect();  // tick and look up the target in rax (slot 0)
+
+  // instrument.cpp: access log, access points, splitting.
+  void log_accesses(const Instruction& in);
+  void log_access(const Instruction& in, const OperandAccess& access);
+  void point(uint64_t pc, uint8_t phase);
+  bool splittable(const Instruction& in) const;
+  bool split(const Instruction& in, bool with_point, bool with_stop);
+  std::optional<Register> scratch_for(const Instruction& in) const;
+
+  // emit.cpp
+  static Mem state(uint32_t offset, uint32_t size = 8);
+  static Gp gp(Register reg, uint32_t size = 8);
+  Mem memory(const Instruction& in, unsigned operand, bool with_segment) const;
+  void spill(Register reg, uint8_t slot);
+  void unspill(Register reg, uint8_t slot);
+  void origin(uint64_t pc, std::vector<Spill> spills = {}, bool access_log = false);
+  ExitSite& exit(ExitKind kind, uint64_t pc);  // emits the int3
+  void store_address(uint32_t state_offset, const asmjit::Label& label);
+  void store_constant(uint32_t state_offset, uint64_t value);
+  uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }
+  void bytes(std::initializer_list<uint8_t> code);
+  void check(asmjit::Error error, const char* what) const;
+
+  struct PendingLink {
+    uint32_t offset;
+    uint64_t target;
+  };
+  struct AddressField {  // a 64-bit host address stored as two immediates
+    uint32_t low, high;  // offsets of the 4-byte immediates
+    asmjit::Label label;
+  };
+
+  const CodeSource& source_;
+  const uint64_t pc_;
+  const uint64_t host_base_;
+  const Options& options_;
+  asmjit::CodeHolder code_;
+  asmjit::x86::Assembler a_;
+  Translation t_;
+  std::vector<PendingLink> links_;
+  std::vector<AddressField> addresses_;
+};
+
+}  // namespace heddle::translator

@@ -1,0 +1,87 @@
+// Liveness of the status flags along straight-line code.
+#include "machine/translator/decode.h"
+
+namespace heddle::translator {
+namespace {
+
+constexpr int kWindow = 16;  // instructions looked at
+
+// True for instructions that leave flags alone under some conditions on their operands.
+bool writes_conditionally(const Instruction& in) {
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_SHL:
+    case ZYDIS_MNEMONIC_SHR:
+    case ZYDIS_MNEMONIC_SAR:
+    case ZYDIS_MNEMONIC_ROL:
+    case ZYDIS_MNEMONIC_ROR:
+    case ZYDIS_MNEMONIC_RCL:
+    case ZYDIS_MNEMONIC_RCR:
+    case ZYDIS_MNEMONIC_SHLD:
+    case ZYDIS_MNEMONIC_SHRD:
+      return true;
+    default:
+      return in.info.meta.category == ZYDIS_CATEGORY_STRINGOP;
+  }
+}
+
+bool transfers_or_observes(const Instruction& in) {
+  if (in.info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) return true;
+  switch (in.info.meta.category) {
+    case ZYDIS_CATEGORY_CALL:
+    case ZYDIS_CATEGORY_RET:
+    case ZYDIS_CATEGORY_COND_BR:
+    case ZYDIS_CATEGORY_UNCOND_BR:
+    case ZYDIS_CATEGORY_SYSCALL:
+    case ZYDIS_CATEGORY_INTERRUPT:
+    case ZYDIS_CATEGORY_SYSTEM:
+    case ZYDIS_CATEGORY_RDRAND:
+    case ZYDIS_CATEGORY_RDSEED:
+      return true;
+    default:
+      break;
+  }
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_CPUID:
+    case ZYDIS_MNEMONIC_RDTSC:
+    case ZYDIS_MNEMONIC_RDTSCP:
+    case ZYDIS_MNEMONIC_RDPID:
+    case ZYDIS_MNEMONIC_XGETBV:
+    case ZYDIS_MNEMONIC_PUSHF:
+    case ZYDIS_MNEMONIC_PUSHFQ:
+    case ZYDIS_MNEMONIC_LAHF:
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+bool status_flags_dead(const CodeSource& source, uint64_t pc) {
+  const uint64_t page = pc >> 12;
+  uint64_t live = kStatusFlags;
+  for (int i = 0; i < kWindow; ++i) {
+    const auto in = decode(source, pc);
+    if (!in || transfers_or_observes(*in) || (in->next() - 1) >> 12 != page) return false;
+    if (const auto* flags = in->info.cpu_flags) {
+      if (flags->tested & live) return false;
+      if (!writes_conditionally(*in))
+        live &= ~static_cast<uint64_t>(flags->modified | flags->set_0 | flags->set_1);
+    }
+    if (live == 0) return true;
+    pc = in->next();
+  }
+  return false;
+}
+
+uint64_t canonical_flags(const CodeSource& source, uint64_t pc, uint64_t rflags) {
+  constexpr uint64_t kTrap = 1 << 8, kResume = 1 << 16, kFixed = 1 << 1, kInterrupts = 1 << 9;
+  rflags = (rflags & ~(kTrap | kResume)) | kFixed | kInterrupts;
+  if (status_flags_dead(source, pc)) rflags &= ~kStatusFlags;
+  return rflags;
+}
+
+}  // namespace heddle::translator

@@ -1,0 +1,146 @@
+#include "machine/access.h"
+#include "machine/translator/block.h"
+
+namespace heddle::translator {
+
+using namespace asmjit;
+
+namespace {
+
+AccessKind kind_of(const OperandAccess& access) {
+  if (access.locked) return AccessKind::locked;
+  if (access.read && access.written) return AccessKind::update;
+  return access.written ? AccessKind::write : AccessKind::read;
+}
+
+}  // namespace
+
+void Block::log_accesses(const Instruction& in) {
+  for (const auto& access : accesses(in)) log_access(in, access);
+  origin(in.pc);
+}
+
+void Block::log_access(const Instruction& in, const OperandAccess& access) {
+  const std::vector<Spill> spills{{Register::rax, 0}, {Register::rcx, 1}};
+  spill(Register::rax, 0);
+  spill(Register::rcx, 1);
+  origin(in.pc, spills);
+  check(a_.lea(x86::rax, memory(in, access.index, false)), "an access's address");
+  if (in.operands[access.index].mem.segment == ZYDIS_REGISTER_FS) {
+    a_.mov(x86::rcx, state(HEDDLE_STATE_FS_BASE));
+    a_.lea(x86::rax, x86::ptr(x86::rax, x86::rcx));
+  }
+  a_.mov(x86::rcx, state(HEDDLE_STATE_ACCESS_NEXT));
+  // The one store that can fall on the log's guard page: entries never straddle a page.
+  origin(in.pc, spills, true);
+  a_.mov(x86::ptr(x86::rcx, 0, 8), x86::rax);
+  origin(in.pc, spills);
+  a_.mov(x86::rax, state(HEDDLE_STATE_TICKS_LEFT));
+  a_.mov(x86::ptr(x86::rcx, 8, 8), x86::rax);
+  a_.mov(x86::rax, imm(in.pc));
+  a_.mov(x86::ptr(x86::rcx, 16, 8), x86::rax);
+  if (access.repeated) {
+    uint32_t shift = 0;
+    while ((1u << shift) < access.size) ++shift;
+    unspill(Register::rax, 1);  // the guest's rcx: the count
+    a_.lea(x86::rax, x86::ptr(0, x86::rax, shift));
+    a_.mov(x86::ptr(x86::rcx, 24, 4), x86::eax);
+  } else {
+    a_.mov(x86::ptr(x86::rcx, 24, 4), imm(access.size));
+  }
+  a_.mov(x86::ptr(x86::rcx, 28, 4), imm(static_cast<uint32_t>(kind_of(access))));
+  a_.lea(x86::rcx, x86::ptr(x86::rcx, 32));
+  a_.mov(state(HEDDLE_STATE_ACCESS_NEXT), x86::rcx);
+  unspill(Register::rcx, 1);
+  unspill(Register::rax, 0);
+}
+
+void Block::point(uint64_t pc, uint8_t phase) {
+  const Label zero = a_.newLabel(), done = a_.newLabel();
+  spill(Register::rcx, 1);
+  a_.mov(x86::rcx, state(HEDDLE_STATE_POINTS_LEFT));
+  a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
+  a_.mov(state(HEDDLE_STATE_POINTS_LEFT), x86::rcx);
+  check(a_.jecxz(x86::rcx, zero), "an access point");
+  unspill(Register::rcx, 1);
+  check(a_.short_().jmp(done), "an access point");
+  a_.bind(zero);
+  unspill(Register::rcx, 1);
+  exit(ExitKind::point, pc).phase = phase;
+  a_.bind(done);
+}
+
+bool Block::splittable(const Instruction& in) const {
+  if (in.info.operand_count == 0 || in.operands[0].type != ZYDIS_OPERAND_TYPE_MEMORY ||
+      in.info.meta.category == ZYDIS_CATEGORY_STRINGOP)
+    return false;
+  const auto found = accesses(in);
+  if (found.size() != 1 || found[0].index != 0) return false;
+  const auto& access = found[0];
+  if (!access.read || !access.written || access.locked) return false;
+  return access.size == 1 || access.size == 2 || access.size == 4 || access.size == 8;
+}
+
+std::optional<Register> Block::scratch_for(const Instruction& in) const {
+  // The first four have a low byte that needs no REX prefix, which ah and its like exclude.
+  constexpr Register kCandidates[] = {Register::rcx, Register::rdx, Register::rbx, Register::rax};
+  for (const auto candidate : kCandidates) {
+    bool used = false;
+    for (unsigned i = 0; i < in.info.operand_count; ++i) {
+      const auto& op = in.operands[i];
+      if (op.type == ZYDIS_OPERAND_TYPE_REGISTER)
+        used = used || general_register(op.reg.value) == candidate;
+      if (op.type == ZYDIS_OPERAND_TYPE_MEMORY)
+        used = used || general_register(op.mem.base) == candidate ||
+               general_register(op.mem.index) == candidate;
+    }
+    if (!used) return candidate;
+  }
+  return std::nullopt;
+}
+
+bool Block::split(const Instruction& in, bool with_point, bool with_stop) {
+  if (!splittable(in)) return false;
+  const auto scratch = scratch_for(in);
+  if (!scratch) return false;
+  const uint32_t size = in.operands[0].size / 8;
+
+  ZydisEncoderRequest request;
+  if (!ZYAN_SUCCESS(ZydisEncoderDecodedInstructionToEncoderRequest(
+          &in.info, in.operands.data(), in.info.operand_count_visible, &request)))
+    return false;
+  constexpr ZydisRegister kBases[] = {ZYDIS_REGISTER_AL, ZYDIS_REGISTER_AX, ZYDIS_REGISTER_EAX,
+                                      ZYDIS_REGISTER_RAX};
+  const unsigned width = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
+  request.operands[0] = {};
+  request.operands[0].type = ZYDIS_OPERAND_TYPE_REGISTER;
+  request.operands[0].reg.value =
+      static_cast<ZydisRegister>(kBases[width] + static_cast<unsigned>(*scratch));
+  uint8_t operation[ZYDIS_MAX_INSTRUCTION_LENGTH];
+  ZyanUSize length = sizeof operation;
+  if (!ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&request, operation, &length))) return false;
+
+  const std::vector<Spill> spills{{*scratch, 3}};
+  spill(*scratch, 3);
+  origin(in.pc, spills);
+  const Mem address = memory(in, 0, true);
+  if (size < 4)
+    check(a_.movzx(gp(*scratch, 4), address), "a split load");
+  else
+    check(a_.mov(gp(*scratch, size), address), "a split load");
+  check(a_.mov(state(HEDDLE_STATE_SPLIT_VALUE), gp(*scratch)), "a split load");
+  unspill(*scratch, 3);
+  origin(in.pc);
+  if (with_stop) exit(ExitKind::stop, in.pc).phase = 1;
+  if (with_point) point(in.pc, 1);
+  t_.splits.push_back({in.pc, offset()});
+  spill(*scratch, 3);
+  origin(in.pc, spills);
+  check(a_.mov(gp(*scratch), state(HEDDLE_STATE_SPLIT_VALUE)), "a split store");
+  check(a_.embed(operation, length), "a split operation");
+  check(a_.mov(address, gp(*scratch, size)), "a split store");
+  unspill(*scratch, 3);
+  return true;
+}
+
+}  // namespace heddle::translator

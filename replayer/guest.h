@@ -1,0 +1,91 @@
+// A program in the state that a trace's beginning describes, ready to run: one host process whose
+// address space is the guest's, and all the guest's tasks as contexts of it.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "machine/kernel.h"
+#include "machine/tracee/extended_state.h"
+#include "machine/tracee/guest_cpu.h"
+#include "machine/tracee/signal_frame.h"
+#include "machine/tracee/signal_state.h"
+#include "trace_format/event.h"
+
+namespace heddle {
+
+// Where a pinned file's bytes are, by FileRange::content.
+using PinnedFiles = std::function<std::filesystem::path(const std::string&)>;
+
+class Guest {
+ public:
+  // Starts a process and places the image of `exec` in it; task 1 is at its first instruction.
+  // Throws std::system_error where the system refuses, TraceError where the trace is unusable.
+  Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options);
+  ~Guest();
+  Guest(const Guest&) = delete;
+  Guest& operator=(const Guest&) = delete;
+
+  // A copy that goes its own way from here; shares the code cache.
+  std::unique_ptr<Guest> fork();
+
+  ProcessMemory& memory() { return process_.memory(); }
+  GuestCpu& cpu() { return *cpu_; }
+  CodeCache& cache() { return *cache_; }
+  bool has_task(TaskId task) const { return tasks_.contains(task); }
+  TaskContext& task(TaskId task);
+  TaskId current() const { return current_; }
+
+  // A new thread as clone made it: the parent's registers, but what `request` says.
+  void add_task(TaskId parent, TaskId child, const SyscallRequest& request);
+  void remove_task(TaskId task);
+
+  // Runs one task until the next Exit. The others keep still.
+  Exit run(TaskId task, Ticks budget = GuestCpu::kUnlimited,
+           uint64_t points = GuestCpu::kUnlimited);
+  // Runs place.task until it is exactly there. Nothing: it is. Otherwise what came before.
+  std::optional<Exit> run_to(const Place& place);
+
+  // The request that a task stopped at a syscall instruction makes.
+  SyscallRequest request(TaskId task);
+  // Lets the task's call return: rax, rcx and r11 as the instruction leaves them, rip behind it.
+  void complete(TaskId task, int64_t result);
+  // The same for a special instruction.
+  void complete(TaskId task, const event::Instruction& answer, unsigned length);
+
+  // Does an address-space call for real. `expected` is the recorded result, which decides where a
+  // mapping goes; without it the host's kernel does. Returns the result for the guest.
+  int64_t perform(const SyscallRequest& request, std::optional<int64_t> expected,
+                  const std::optional<FileRange>& file);
+
+  // Builds the frame of a signal with a handler; false where the stack is not usable.
+  bool push_frame(TaskId task, SignalState& signals, const SignalInfo& info,
+                  std::optional<uint64_t> mask_to_restore = std::nullopt);
+  // rt_sigreturn; false where the frame is not readable.
+  bool pop_frame(TaskId task, SignalState& signals);
+
+  void apply(const std::vector<MemoryEffect>& effects);
+
+ private:
+  Guest() = default;
+  void activate(TaskId task);
+  ExtendedState extended_state(TaskId task);
+  void set_extended_state(TaskId task, const ExtendedState& state);
+  int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
+                   const FileRange& file, uint64_t offset);
+
+  HostProcess process_;
+  std::shared_ptr<CodeCache> cache_;
+  std::unique_ptr<GuestCpu> cpu_;
+  PinnedFiles files_;
+  std::map<TaskId, TaskContext> tasks_;
+  std::map<TaskId, RawExtendedState> extended_;  // of tasks that are not current
+  TaskId current_ = 1;
+  uint64_t brk_start_ = 0;
+  uint64_t brk_ = 0;
+};
+
+}  // namespace heddle

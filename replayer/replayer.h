@@ -1,0 +1,59 @@
+// Runs a recording again from its trace alone, checking it at every event.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string_view>
+
+#include "replayer/divergence.h"
+#include "replayer/guest.h"
+
+namespace heddle {
+
+// What to do with bytes that the program wrote to descriptor 1 or 2.
+using OutputSink = std::function<void(int stream, std::span<const uint8_t> bytes)>;
+
+struct ReplayEnd {
+  uint64_t events = 0;
+  bool complete = false;  // the recording's end was reached, not the end of a cut-off trace
+  int status = 0;         // complete: wait(2)'s status word of the program
+};
+
+// The trace kernel and its run: feed it the events in order.
+class Replayer {
+ public:
+  // `exec` is the body of the trace's first event.
+  Replayer(const Event& exec, PinnedFiles files, OutputSink output,
+           const translator::Options& options = {});
+
+  // Runs the program up to and over this event. Throws Divergence.
+  void advance(const Event& event);
+
+  // Before the program does what `event` says: brings its task there and checks it. Called by
+  // advance(); by itself for tools that look at the state just before an event.
+  void reach(const Event& event);
+
+  Guest& guest() { return *guest_; }
+  SignalState& signals() { return signals_; }
+  std::optional<int> exit_status() const { return status_; }
+
+  // Called for exits that are not events (point, hook, log_full) when the guest runs with such a
+  // translation; the guest is resumed by the callee. Unset: such an exit is an internal error.
+  std::function<void(const Exit&)> on_instrumentation;
+
+ private:
+  void expect_syscall(const Event& event, const Exit& exit);
+  void apply(const Event& event, const event::Syscall& call);
+  void apply(const Event& event, const event::Signal& signal);
+  void virtualised(const Event& event, const event::Syscall& call);
+  void show_output(const event::Syscall& call);
+  std::optional<Exit> run_to(const Place& place);
+  Exit run_over_instrumentation(TaskId task, Exit exit);
+
+  std::unique_ptr<Guest> guest_;
+  SignalState signals_;
+  OutputSink output_;
+  std::optional<int> status_;
+};
+
+}  // namespace heddle

@@ -1,0 +1,228 @@
+#include "trace_format/wire.h"
+
+#include <capnp/message.h>
+#include <capnp/serialize.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "trace_format/trace.capnp.h"
+
+namespace heddle {
+namespace {
+
+constexpr uint32_t kMaxMessage = 256u << 20;  // bytes; an Exec event holds the stack and data pages
+
+capnp::Data::Reader data(std::span<const uint8_t> bytes) { return {bytes.data(), bytes.size()}; }
+
+void put(capnp::List<wire::Effect>::Builder out, const std::vector<MemoryEffect>& effects) {
+  for (unsigned i = 0; i < effects.size(); ++i) {
+    out[i].setAddress(effects[i].address);
+    out[i].setBytes(data(effects[i].bytes));
+  }
+}
+
+std::vector<MemoryEffect> take(capnp::List<wire::Effect>::Reader in) {
+  std::vector<MemoryEffect> effects;
+  for (const auto e : in) {
+    const auto bytes = e.getBytes();
+    effects.push_back({e.getAddress(), {bytes.begin(), bytes.end()}});
+  }
+  return effects;
+}
+
+void put(wire::FileRange::Builder out, const std::optional<FileRange>& file) {
+  if (!file) return;
+  out.setContent(file->content);
+  out.setOffset(file->offset);
+}
+
+std::optional<FileRange> take(wire::FileRange::Reader in) {
+  if (in.getContent().size() == 0) return std::nullopt;
+  FileRange file{in.getContent().cStr(), in.getOffset()};
+  if (file.content.find_first_not_of("0123456789abcdef") != std::string::npos)
+    throw TraceError("a pinned file's name is not a digest");
+  return file;
+}
+
+Registers take_registers(capnp::List<uint64_t>::Reader in) {
+  if (in.size() != kRegisterCount) throw TraceError("a register set of the wrong size");
+  Registers r;
+  for (unsigned i = 0; i < kRegisterCount; ++i) r.values[i] = in[i];
+  return r;
+}
+
+struct Encoder {
+  wire::Event::Body::Builder out;
+
+  void operator()(const event::Exec& e) {
+    auto o = out.initExec();
+    o.setPath(e.path);
+    auto arguments = o.initArguments(static_cast<unsigned>(e.arguments.size()));
+    for (unsigned i = 0; i < e.arguments.size(); ++i) arguments.set(i, e.arguments[i]);
+    auto environment = o.initEnvironment(static_cast<unsigned>(e.environment.size()));
+    for (unsigned i = 0; i < e.environment.size(); ++i) environment.set(i, e.environment[i]);
+    o.setWorkingDirectory(e.working_directory);
+    auto registers = o.initRegisters(kRegisterCount);
+    for (unsigned i = 0; i < kRegisterCount; ++i) registers.set(i, e.registers.values[i]);
+    auto mappings = o.initMappings(static_cast<unsigned>(e.mappings.size()));
+    for (unsigned i = 0; i < e.mappings.size(); ++i) {
+      const auto& m = e.mappings[i];
+      mappings[i].setStart(m.start);
+      mappings[i].setSize(m.size);
+      mappings[i].setProt(m.prot);
+      mappings[i].setFlags(m.flags);
+      mappings[i].setPath(m.path);
+      put(mappings[i].initFile(), m.file);
+    }
+    put(o.initContents(static_cast<unsigned>(e.contents.size())), e.contents);
+    auto reserved = o.initReserved(static_cast<unsigned>(e.reserved.size()));
+    for (unsigned i = 0; i < e.reserved.size(); ++i) {
+      reserved[i].setStart(e.reserved[i].start);
+      reserved[i].setSize(e.reserved[i].size);
+    }
+    o.setBrk(e.brk);
+  }
+  void operator()(const event::Syscall& e) {
+    auto o = out.initSyscall();
+    o.setNumber(e.number);
+    auto arguments = o.initArguments(6);
+    for (unsigned i = 0; i < 6; ++i) arguments.set(i, e.arguments[i]);
+    o.setResult(e.result);
+    put(o.initEffects(static_cast<unsigned>(e.effects.size())), e.effects);
+    put(o.initFile(), e.file);
+    o.setChild(e.child);
+    o.setInterrupted(e.interrupted);
+  }
+  void operator()(const event::Instruction& e) {
+    auto o = out.initInstruction();
+    o.setKind(e.kind);
+    o.setRax(e.rax);
+    o.setRbx(e.rbx);
+    o.setRcx(e.rcx);
+    o.setRdx(e.rdx);
+    o.setRflags(e.rflags);
+  }
+  void operator()(const event::Signal& e) {
+    auto o = out.initSignal();
+    o.setNumber(e.number);
+    o.setSynchronous(e.synchronous);
+    o.setFatal(e.fatal);
+    o.setSiginfo(data(e.siginfo));
+  }
+  void operator()(const event::Switch& e) { out.setSwitch(e.next); }
+  void operator()(const event::TaskExit& e) {
+    auto o = out.initTaskExit();
+    o.setStatus(e.status);
+    put(o.initEffects(static_cast<unsigned>(e.effects.size())), e.effects);
+  }
+  void operator()(const event::ProcessExit& e) { out.setProcessExit(e.status); }
+  void operator()(const event::Taint& e) { out.setTaint(e.reason); }
+};
+
+EventBody take_body(wire::Event::Body::Reader in) {
+  switch (in.which()) {
+    case wire::Event::Body::EXEC: {
+      const auto i = in.getExec();
+      event::Exec e;
+      e.path = i.getPath();
+      for (const auto a : i.getArguments()) e.arguments.emplace_back(a.cStr());
+      for (const auto a : i.getEnvironment()) e.environment.emplace_back(a.cStr());
+      e.working_directory = i.getWorkingDirectory();
+      e.registers = take_registers(i.getRegisters());
+      for (const auto m : i.getMappings())
+        e.mappings.push_back({m.getStart(), m.getSize(), m.getProt(), m.getFlags(), m.getPath(),
+                              take(m.getFile())});
+      e.contents = take(i.getContents());
+      for (const auto r : i.getReserved()) e.reserved.push_back({r.getStart(), r.getSize()});
+      e.brk = i.getBrk();
+      return e;
+    }
+    case wire::Event::Body::SYSCALL: {
+      const auto i = in.getSyscall();
+      event::Syscall e;
+      e.number = i.getNumber();
+      if (i.getArguments().size() != 6) throw TraceError("a system call without six arguments");
+      for (unsigned n = 0; n < 6; ++n) e.arguments[n] = i.getArguments()[n];
+      e.result = i.getResult();
+      e.effects = take(i.getEffects());
+      e.file = take(i.getFile());
+      e.child = i.getChild();
+      e.interrupted = i.getInterrupted();
+      return e;
+    }
+    case wire::Event::Body::INSTRUCTION: {
+      const auto i = in.getInstruction();
+      return event::Instruction{i.getKind(), i.getRax(), i.getRbx(),
+                                i.getRcx(),  i.getRdx(), i.getRflags()};
+    }
+    case wire::Event::Body::SIGNAL: {
+      const auto i = in.getSignal();
+      event::Signal e;
+      e.number = i.getNumber();
+      e.synchronous = i.getSynchronous();
+      e.fatal = i.getFatal();
+      const auto info = i.getSiginfo();
+      if (info.size() != e.siginfo.size()) throw TraceError("a siginfo of the wrong size");
+      std::copy(info.begin(), info.end(), e.siginfo.begin());
+      return e;
+    }
+    case wire::Event::Body::SWITCH: return event::Switch{in.getSwitch()};
+    case wire::Event::Body::TASK_EXIT:
+      return event::TaskExit{in.getTaskExit().getStatus(), take(in.getTaskExit().getEffects())};
+    case wire::Event::Body::PROCESS_EXIT: return event::ProcessExit{in.getProcessExit()};
+    case wire::Event::Body::TAINT: return event::Taint{in.getTaint()};
+  }
+  throw TraceError("an event of unknown kind");
+}
+
+}  // namespace
+
+void encode(const Event& event, std::vector<uint8_t>& out) {
+  capnp::MallocMessageBuilder message;
+  auto e = message.initRoot<wire::Event>();
+  e.setNumber(event.number);
+  e.setTimeNs(event.time_ns);
+  e.setTask(event.place.task);
+  e.setTicks(event.place.ticks);
+  e.setPc(event.place.pc);
+  e.setPhase(event.place.phase);
+  if (event.registers) {
+    auto registers = e.initRegisters(kRegisterCount);
+    for (unsigned i = 0; i < kRegisterCount; ++i) registers.set(i, event.registers->values[i]);
+  }
+  std::visit(Encoder{e.getBody()}, event.body);
+  const auto words = capnp::messageToFlatArray(message);
+  const auto bytes = words.asBytes();
+  const auto size = static_cast<uint32_t>(bytes.size());
+  const auto at = out.size();
+  out.resize(at + sizeof size + size);
+  std::memcpy(out.data() + at, &size, sizeof size);
+  std::memcpy(out.data() + at + sizeof size, bytes.begin(), size);
+}
+
+Event decode(std::span<const uint8_t>& bytes) try {
+  uint32_t size = 0;
+  if (bytes.size() < sizeof size) throw TraceError("an event's length is cut off");
+  std::memcpy(&size, bytes.data(), sizeof size);
+  if (size > kMaxMessage || size > bytes.size() - sizeof size || size % 8 != 0)
+    throw TraceError("an event's length is impossible");
+  std::vector<capnp::word> words(size / 8);
+  if (size != 0) std::memcpy(static_cast<void*>(words.data()), bytes.data() + sizeof size, size);
+  capnp::ReaderOptions limits;
+  limits.traversalLimitInWords = kMaxMessage / 8;
+  capnp::FlatArrayMessageReader message({words.data(), words.size()}, limits);
+  const auto e = message.getRoot<wire::Event>();
+  Event event;
+  event.number = e.getNumber();
+  event.time_ns = e.getTimeNs();
+  event.place = {e.getTask(), e.getTicks(), e.getPc(), e.getPhase()};
+  if (e.getRegisters().size() != 0) event.registers = take_registers(e.getRegisters());
+  event.body = take_body(e.getBody());
+  bytes = bytes.subspan(sizeof size + size);
+  return event;
+} catch (const kj::Exception& error) {
+  throw TraceError(std::string("an event is malformed: ") + error.getDescription().cStr());
+}
+
+}  // namespace heddle
