@@ -13,12 +13,14 @@ namespace {
 
 constexpr uint32_t kMaxMessage = 256u << 20;  // bytes; an Exec event holds the stack and data pages
 
-capnp::Data::Reader data(std::span<const uint8_t> bytes) { return {bytes.data(), bytes.size()}; }
+capnp::Data::Reader as_data(std::span<const uint8_t> bytes) {
+  return capnp::Data::Reader(kj::arrayPtr(bytes.data(), bytes.size()));
+}
 
 void put(capnp::List<wire::Effect>::Builder out, const std::vector<MemoryEffect>& effects) {
   for (unsigned i = 0; i < effects.size(); ++i) {
     out[i].setAddress(effects[i].address);
-    out[i].setBytes(data(effects[i].bytes));
+    out[i].setBytes(as_data(effects[i].bytes));
   }
 }
 
@@ -108,7 +110,7 @@ struct Encoder {
     o.setNumber(e.number);
     o.setSynchronous(e.synchronous);
     o.setFatal(e.fatal);
-    o.setSiginfo(data(e.siginfo));
+    o.setSiginfo(as_data(e.siginfo));
   }
   void operator()(const event::Switch& e) { out.setSwitch(e.next); }
   void operator()(const event::TaskExit& e) {

@@ -1,0 +1,157 @@
+#include "machine/tracee/signal_state.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include <cstring>
+
+namespace heddle {
+namespace {
+
+constexpr uint64_t bit(int signal) { return uint64_t{1} << (signal - 1); }
+constexpr uint64_t kUnblockable = (uint64_t{1} << (SIGKILL - 1)) | (uint64_t{1} << (SIGSTOP - 1));
+
+struct WireStack {  // stack_t
+  uint64_t sp;
+  int32_t flags;
+  int32_t padding;
+  uint64_t size;
+};
+
+template <typename T>
+MemoryEffect effect(uint64_t address, const T& value) {
+  MemoryEffect e{address, std::vector<uint8_t>(sizeof value)};
+  std::memcpy(e.bytes.data(), &value, sizeof value);
+  return e;
+}
+
+std::deque<SignalInfo>::iterator first_deliverable(std::deque<SignalInfo>& queue, uint64_t mask) {
+  auto best = queue.end();
+  for (auto it = queue.begin(); it != queue.end(); ++it)
+    if (!(mask & bit(it->number)) && (best == queue.end() || it->number < best->number)) best = it;
+  return best;
+}
+
+}  // namespace
+
+SignalState::Disposition SignalState::disposition(int signal) const {
+  const uint64_t handler = action(signal).handler;
+  if (signal != SIGKILL && signal != SIGSTOP) {
+    if (handler == 1) return Disposition::ignore;
+    if (handler != 0) return Disposition::handle;
+  }
+  switch (signal) {
+    case SIGCHLD: case SIGURG: case SIGWINCH: return Disposition::ignore;
+    case SIGCONT: return Disposition::resume;
+    case SIGSTOP: case SIGTSTP: case SIGTTIN: case SIGTTOU: return Disposition::stop;
+    case SIGQUIT: case SIGILL: case SIGABRT: case SIGFPE: case SIGSEGV: case SIGBUS: case SIGSYS:
+    case SIGTRAP: case SIGXCPU: case SIGXFSZ:
+      return Disposition::core;
+    default: return Disposition::terminate;
+  }
+}
+
+void SignalState::set_mask(TaskId task, uint64_t mask) {
+  tasks_.at(task).mask = mask & ~kUnblockable;
+}
+
+void SignalState::add_task(TaskId child, TaskId parent) {
+  PerTask fresh;
+  if (parent != 0) fresh.mask = tasks_.at(parent).mask;
+  tasks_[child] = fresh;
+}
+
+void SignalState::post(TaskId task, const SignalInfo& info) {
+  auto& queue = task == 0 ? shared_ : tasks_.at(task).pending;
+  if (info.number < 32)
+    for (const auto& pending : queue)
+      if (pending.number == info.number) return;
+  queue.push_back(info);
+}
+
+std::optional<SignalInfo> SignalState::take(TaskId task) {
+  auto& own = tasks_.at(task);
+  for (auto* queue : {&own.pending, &shared_}) {
+    const auto it = first_deliverable(*queue, own.mask);
+    if (it == queue->end()) continue;
+    const SignalInfo info = *it;
+    queue->erase(it);
+    return info;
+  }
+  return std::nullopt;
+}
+
+bool SignalState::deliverable(TaskId task) const {
+  auto copy = tasks_.at(task).pending;
+  auto process = shared_;
+  const uint64_t mask = tasks_.at(task).mask;
+  return first_deliverable(copy, mask) != copy.end() ||
+         first_deliverable(process, mask) != process.end();
+}
+
+int64_t SignalState::rt_sigaction(const std::array<uint64_t, 6>& a, const GuestMemory& memory,
+                                  std::vector<MemoryEffect>* effects) {
+  const auto signal = static_cast<int>(a[0]);
+  if (signal < 1 || signal > 64 || a[3] != 8) return -EINVAL;
+  std::optional<SignalAction> wanted;
+  if (a[1] != 0) {
+    if (signal == SIGKILL || signal == SIGSTOP) return -EINVAL;
+    wanted = memory.load<SignalAction>(a[1]);
+    if (!wanted) return -EFAULT;
+  }
+  if (a[2] != 0) effects->push_back(effect(a[2], action(signal)));
+  if (wanted) {
+    wanted->mask &= ~kUnblockable;
+    set_action(signal, *wanted);
+  }
+  return 0;
+}
+
+int64_t SignalState::rt_sigprocmask(TaskId task, const std::array<uint64_t, 6>& a,
+                                    const GuestMemory& memory,
+                                    std::vector<MemoryEffect>* effects) {
+  if (a[3] != 8) return -EINVAL;
+  const uint64_t old = mask(task);
+  if (a[1] != 0) {
+    const auto set = memory.load<uint64_t>(a[1]);
+    if (!set) return -EFAULT;
+    switch (a[0]) {
+      case SIG_BLOCK: set_mask(task, old | *set); break;
+      case SIG_UNBLOCK: set_mask(task, old & ~*set); break;
+      case SIG_SETMASK: set_mask(task, *set); break;
+      default: return -EINVAL;
+    }
+  }
+  if (a[2] != 0) effects->push_back(effect(a[2], old));
+  return 0;
+}
+
+int64_t SignalState::sigaltstack(TaskId task, const std::array<uint64_t, 6>& a, uint64_t rsp,
+                                 const GuestMemory& memory, std::vector<MemoryEffect>* effects) {
+  auto& stack = alternate_stack(task);
+  const bool on_it = stack.size != 0 && rsp > stack.sp && rsp - stack.sp <= stack.size;
+  if (a[1] != 0) {
+    const WireStack old{stack.sp, on_it ? SS_ONSTACK : stack.flags, 0, stack.size};
+    effects->push_back(effect(a[1], old));
+  }
+  if (a[0] != 0) {
+    const auto wanted = memory.load<WireStack>(a[0]);
+    if (!wanted) return -EFAULT;
+    if (on_it) return -EPERM;
+    if (wanted->flags & SS_DISABLE)
+      stack = {};
+    else if (wanted->size < 2048)  // MINSIGSTKSZ
+      return -ENOMEM;
+    else
+      stack = {wanted->sp, wanted->flags & ~SS_ONSTACK, wanted->size};
+  }
+  return 0;
+}
+
+uint64_t mask_in_handler(uint64_t mask, const SignalAction& action, int signal) {
+  mask |= action.mask;
+  if (!(action.flags & SA_NODEFER)) mask |= bit(signal);
+  return mask & ~kUnblockable;
+}
+
+}  // namespace heddle

@@ -1,0 +1,3 @@
+module heddle/guests
+
+go 1.19

@@ -1,0 +1,31 @@
+// race_c with a mutex around the increment: correct.
+// Usage: race_c_locked [increments per thread, default 50]
+#include <pthread.h>
+
+#include "check.h"
+
+int shared;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+__attribute__((noinline, noipa)) void increment(void) {
+  shared++;
+}
+
+static void* worker(void* argument) {
+  const int count = *(const int*)argument;
+  for (int i = 0; i < count; i++) {
+    pthread_mutex_lock(&mutex);
+    increment();
+    pthread_mutex_unlock(&mutex);
+  }
+  return NULL;
+}
+
+int main(int argc, char** argv) {
+  int count = argc > 1 ? atoi(argv[1]) : 50;
+  pthread_t threads[2];
+  for (int i = 0; i < 2; i++) CHECK(pthread_create(&threads[i], NULL, worker, &count) == 0);
+  for (int i = 0; i < 2; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+  printf("total %d\n", shared);
+  return 0;
+}

@@ -1,0 +1,47 @@
+// Reads a trace, whole or cut off; never trusts it.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "trace_format/event.h"
+#include "trace_format/wire.h"
+
+namespace heddle {
+
+class TraceReader {
+ public:
+  // Throws TraceError where there is no trace at `directory`.
+  explicit TraceReader(std::filesystem::path directory);
+  ~TraceReader();
+  TraceReader(const TraceReader&) = delete;
+  TraceReader& operator=(const TraceReader&) = delete;
+
+  // The next event; nothing at the end. Throws TraceError (file, offset, what) where the bytes are
+  // damaged; a chunk that is cut off at the end of the file is the end of the trace instead.
+  std::optional<Event> next();
+  std::vector<Event> read_all();
+
+  // After next() gave nothing: empty where the recording ended cleanly, otherwise where and how the
+  // trace is cut off.
+  const std::string& cut_off() const { return cut_off_; }
+
+  // Where a pinned file's contents are. Throws TraceError for a name that is no digest or absent.
+  std::filesystem::path pinned(const std::string& content) const;
+
+ private:
+  bool load_chunk();
+
+  std::filesystem::path directory_;
+  int fd_ = -1;
+  uint64_t offset_ = 0;  // in the file, of the next chunk
+  uint64_t size_ = 0;
+  bool ended_ = false;
+  std::vector<uint8_t> chunk_;
+  std::span<const uint8_t> left_;
+  uint64_t next_ = 0;
+  std::string cut_off_;
+};
+
+}  // namespace heddle

@@ -1,0 +1,117 @@
+#include "trace_format/writer.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zstd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <system_error>
+
+#include "trace_format/chunk.h"
+#include "trace_format/wire.h"
+
+namespace heddle {
+namespace {
+
+constexpr size_t kChunkSize = 64 << 10;  // bytes before compression
+constexpr int kLevel = 1;                // zstd's; recording pays for it
+
+[[noreturn]] void fail(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
+}
+
+}  // namespace
+
+TraceWriter::TraceWriter(std::filesystem::path directory) : directory_(std::move(directory)) {
+  std::error_code ignored;
+  std::filesystem::create_directories(directory_.parent_path(), ignored);
+  if (mkdir(directory_.c_str(), 0700) != 0 &&
+      !(errno == EEXIST && std::filesystem::is_empty(directory_)))
+    fail("creating the trace directory " + directory_.string());
+  if (chmod(directory_.c_str(), 0700) != 0 || mkdir((directory_ / "files").c_str(), 0700) != 0)
+    fail("creating the trace directory " + directory_.string());
+  fd_ = open((directory_ / "events").c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC,
+             0600);
+  if (fd_ < 0) fail("creating " + (directory_ / "events").string());
+}
+
+TraceWriter::~TraceWriter() {
+  if (fd_ >= 0) close(fd_);
+}
+
+void TraceWriter::append(const Event& event) {
+  if (event.number != next_ || fd_ < 0)
+    throw std::logic_error("event " + std::to_string(event.number) + " is appended where " +
+                           std::to_string(next_) + " is due");
+  encode(event, pending_);
+  ++next_;
+  if (pending_.size() >= kChunkSize) flush();
+}
+
+void TraceWriter::flush() {
+  if (next_ == pending_first_) return;
+  write_chunk(chunk::kEvents, pending_, pending_first_,
+              static_cast<uint32_t>(next_ - pending_first_));
+  pending_.clear();
+  pending_first_ = next_;
+}
+
+void TraceWriter::finish() {
+  flush();
+  write_chunk(chunk::kEnd, {}, next_, 0);
+  if (close(fd_) != 0) fail("closing " + (directory_ / "events").string());
+  fd_ = -1;
+}
+
+void TraceWriter::write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,
+                              uint32_t count) {
+  chunk::Header header;
+  std::vector<uint8_t> out(sizeof header + ZSTD_compressBound(payload.size()));
+  const size_t stored = ZSTD_compress(out.data() + sizeof header, out.size() - sizeof header,
+                                      payload.data(), payload.size(), kLevel);
+  if (ZSTD_isError(stored)) throw std::runtime_error("compressing a chunk of the trace");
+  header.kind = kind;
+  header.stored = static_cast<uint32_t>(stored);
+  header.size = static_cast<uint32_t>(payload.size());
+  header.first_event = first;
+  header.events = count;
+  std::memcpy(out.data(), &header, sizeof header);
+  header.checksum = XXH64(out.data(), sizeof header + stored, 0);
+  std::memcpy(out.data(), &header, sizeof header);
+  out.resize(sizeof header + stored);
+  // One write per chunk: a killed recorder leaves at most one incomplete chunk, at the end.
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t put = write(fd_, out.data() + done, out.size() - done);
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) fail("writing " + (directory_ / "events").string());
+    done += static_cast<size_t>(put);
+  }
+  bytes_ += out.size();
+}
+
+std::string TraceWriter::pin(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) fail("reading " + file.string());
+  const std::vector<char> contents((std::istreambuf_iterator<char>(in)), {});
+  const XXH128_hash_t digest = XXH3_128bits(contents.data(), contents.size());
+  char name[33];
+  std::snprintf(name, sizeof name, "%016llx%016llx",
+                static_cast<unsigned long long>(digest.high64),
+                static_cast<unsigned long long>(digest.low64));
+  const auto path = directory_ / "files" / name;
+  if (!std::filesystem::exists(path)) {
+    std::ofstream out(path, std::ios::binary);
+    out.write(contents.data(), static_cast<std::streamsize>(contents.size()));
+    out.close();
+    if (!out) fail("writing " + path.string());
+  }
+  return name;
+}
+
+}  // namespace heddle
