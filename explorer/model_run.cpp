@@ -7,22 +7,12 @@
 
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/table.h"
+#include "machine/tracee/guest_code.h"
 #include "machine/translator/operand.h"
 #include "replayer/divergence.h"
 
 namespace heddle {
 namespace {
-
-class Source final : public translator::CodeSource {
- public:
-  explicit Source(const GuestMemory& memory) : memory_(memory) {}
-  size_t read(uint64_t address, std::span<uint8_t> out) const override {
-    return memory_.read(address, out);
-  }
-
- private:
-  const GuestMemory& memory_;
-};
 
 // SplitMix64 (Steele, Lea, Flood, OOPSLA'14).
 uint64_t next_random(uint64_t& state) {
@@ -291,7 +281,7 @@ void ModelRun::note_point(TaskId task) {
   situation_.size = 0;
   situation_.writes = false;
   for (const auto& operand :
-       translator::memory_operands(Source(guest.memory()), guest.task(task).registers)) {
+       translator::memory_operands(GuestCode(guest.memory()), guest.task(task).registers)) {
     situation_.address = operand.address;
     situation_.size = operand.size;
     situation_.writes = operand.kind != AccessKind::read;

@@ -5,6 +5,8 @@
 
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/table.h"
+#include "machine/tracee/guest_code.h"
+#include "machine/translator/operand.h"
 
 namespace heddle {
 namespace {
@@ -117,7 +119,7 @@ void Replayer::advance(const Event& event) {
   if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
     apply(event, *call);
   } else if (const auto* answer = std::get_if<event::Instruction>(&event.body)) {
-    const auto length = translator::instruction_length_at(guest_->memory(), event.place.pc);
+    const auto length = translator::instruction_length(GuestCode(guest_->memory()), event.place.pc);
     guest_->complete(task, *answer, length);
   } else if (const auto* signal = std::get_if<event::Signal>(&event.body)) {
     apply(event, *signal);

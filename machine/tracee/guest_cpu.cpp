@@ -6,6 +6,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "machine/tracee/guest_code.h"
+
 namespace heddle {
 namespace {
 
@@ -19,17 +21,6 @@ static_assert(offsetof(heddle_task_state, fs_base) == HEDDLE_STATE_FS_BASE);
 static_assert(offsetof(heddle_task_state, syscall_entry) == HEDDLE_STATE_SYSCALL_ENTRY);
 
 constexpr uint64_t kAccessLogGuard = layout::kAccessLog.end() - 0x1000;
-
-class Source final : public translator::CodeSource {
- public:
-  explicit Source(const GuestMemory& memory) : memory_(memory) {}
-  size_t read(uint64_t address, std::span<uint8_t> out) const override {
-    return memory_.read(address, out);
-  }
-
- private:
-  const GuestMemory& memory_;
-};
 
 // Signals that an instruction raises by itself.
 bool synchronous(const siginfo_t& info) {
@@ -168,7 +159,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
     for (const auto& spill : spills) context.registers[spill.reg] = state.spill[spill.slot];
     context.registers[Register::rip] = pc;
     context.registers[Register::rflags] =
-        translator::canonical_flags(Source(memory), pc, context.registers[Register::rflags]);
+        translator::canonical_flags(GuestCode(memory), pc, context.registers[Register::rflags]);
     context.ticks = state.ticks_granted - state.ticks_left;
     context.phase = phase;
     context.split_value = phase == 0 ? 0 : state.split_value;

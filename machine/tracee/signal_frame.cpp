@@ -83,15 +83,15 @@ bool push_signal_frame(GuestMemory& memory, Registers& registers, ExtendedState&
   frame.mask = request.old_mask;
   std::memcpy(frame.siginfo, request.info.siginfo.data(), sizeof frame.siginfo);
 
-  std::vector<uint8_t> image(state.bytes.begin(), state.bytes.end());
+  std::array<uint8_t, kStateSize + sizeof kMagic2> image{};
+  std::memcpy(image.data(), state.bytes.data(), kStateSize);
   const SoftwareBytes software{kMagic1, kStateSize + sizeof kMagic2, 7, kStateSize, {}};
   std::memcpy(image.data() + kSoftware, &software, sizeof software);
-  image.resize(kStateSize + sizeof kMagic2);
   std::memcpy(image.data() + kStateSize, &kMagic2, sizeof kMagic2);
 
   if (!memory.write(fpstate, image) || !memory.store(at, frame)) return false;
   if (written) {
-    written->push_back({fpstate, std::move(image)});
+    written->push_back({fpstate, {image.begin(), image.end()}});
     const auto* raw = reinterpret_cast<const uint8_t*>(&frame);
     written->push_back({at, {raw, raw + sizeof frame}});
   }

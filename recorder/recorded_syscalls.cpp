@@ -1,0 +1,357 @@
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "recorder/recorder.h"
+
+namespace heddle {
+namespace {
+
+constexpr int kRestartSys = -512, kRestartNoIntr = -513, kRestartNoHand = -514,
+              kRestartBlock = -516;  // include/linux/errno.h
+constexpr int kQuickPolls = 200;     // looks at a call that may block before the token goes on
+
+}  // namespace
+
+void Recorder::return_from(Task& task, int64_t result) {
+  auto& r = task.context.registers;
+  r[Register::rax] = static_cast<uint64_t>(result);
+  r[Register::rip] += 2;
+  r[Register::rcx] = r[Register::rip];
+  r[Register::r11] = r[Register::rflags];
+}
+
+void Recorder::syscall(Task& task) {
+  const auto& r = task.context.registers;
+  const uint64_t number = r[Register::rax];
+  const SyscallArguments arguments{r[Register::rdi], r[Register::rsi], r[Register::rdx],
+                                   r[Register::r10], r[Register::r8],  r[Register::r9]};
+  const auto* entry = find(number);
+  if (!entry)
+    throw std::runtime_error("the program made system call " + std::to_string(number) +
+                             ", which heddle does not record");
+  switch (entry->replay) {
+    case Replay::answered: {
+      event::Syscall call{entry->number, arguments, -ENOSYS, {}, {}, 0, false};
+      append(task, call);
+      return_from(task, -ENOSYS);
+      return;
+    }
+    case Replay::virtualised: virtual_call(task, *entry, arguments); return;
+    default: start_call(task, *entry, arguments);
+  }
+}
+
+void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments) {
+  Call call;
+  call.arguments = call.actual = arguments;
+  call.before = task.context.registers;
+  call.entry = &entry;
+  const bool blocking = may_block(entry, arguments);
+  auto& memory = process_.memory();
+  if (blocking) {
+    // The kernel may write while another task runs: into the task's scratch, copied with the token.
+    uint64_t scratch = layout::kScratch.start + task.id * layout::kScratchPerTask;
+    const uint64_t end = scratch + layout::kScratchPerTask;
+    for (const auto& output : entry.outputs) {
+      const uint64_t at = arguments[output.index];
+      uint64_t size = output.unit;
+      if (output.extent == Extent::result) size = arguments[2];
+      if (output.extent == Extent::elements) size = output.unit * arguments[output.other];
+      if (output.extent == Extent::returned) size = output.unit * arguments[2];
+      if (at == 0 || output.extent == Extent::vector || output.extent == Extent::message ||
+          output.extent == Extent::sized || size == 0 || size > end - scratch)
+        continue;
+      std::vector<uint8_t> bytes(size);
+      if (memory.read(at, bytes) != size) continue;
+      memory.write(scratch, bytes);
+      call.actual[output.index] = scratch;
+      scratch += (size + 63) & ~uint64_t{63};
+      if (scratch >= end) break;
+    }
+  }
+  task.call = call;
+  task.state = State::in_kernel;
+  task.cpu->start_syscall(task.context, entry.number, call.actual);
+  for (int i = 0; blocking && i < kQuickPolls; ++i) {
+    if (const auto status = task.cpu->thread().poll()) {
+      if (call_stopped(task, *status)) break;
+    }
+  }
+  while (!blocking && task.state == State::in_kernel) call_stopped(task, task.cpu->thread().wait());
+  if (task.state == State::ready) {
+    write_call(task);
+    deliver_pending(task);
+  } else if (ready_.empty()) {
+    trace_.flush();
+  }
+}
+
+bool Recorder::call_stopped(Task& task, int status) {
+  auto& thread = task.cpu->thread();
+  if (WIFEXITED(status) || WIFSIGNALED(status)) {
+    if (thread.tid() != process_.pid()) return false;
+    ended_ = true;
+    status_ = status;
+    append(task, event::ProcessExit{status});
+    trace_.finish();
+    return false;
+  }
+  if (stop_event(status) != 0) {
+    thread.resume();
+    return false;
+  }
+  auto regs = thread.registers();
+  if (WSTOPSIG(status) == SIGTRAP && regs.rip == HostProcess::kAfterSyscall + 1) {
+    const bool interrupted = task.call->interrupted;
+    if (!interrupted) task.call->result = static_cast<int64_t>(regs.rax);
+    task.state = State::ready;
+    return true;
+  }
+  // A signal, in the middle of the call or just after it.
+  const auto info = thread.signal_info();
+  const auto disposition = signals_.disposition(info.si_signo);
+  const bool matters = disposition != SignalState::Disposition::ignore &&
+                       disposition != SignalState::Disposition::resume;
+  if (matters) post(task, info);
+  const auto code = static_cast<int64_t>(regs.rax);
+  const bool restarts = regs.orig_rax != ~0ull &&
+                        (code == kRestartSys || code == kRestartNoIntr || code == kRestartNoHand ||
+                         code == kRestartBlock);
+  if (matters && restarts) {
+    const auto& action = signals_.action(info.si_signo);
+    const bool again = code == kRestartNoIntr || (code == kRestartSys && (action.flags & SA_RESTART));
+    task.call->interrupted = again;
+    if (again) task.call->result = kRestartSys;
+    regs.orig_rax = ~0ull;
+    regs.rax = static_cast<uint64_t>(-EINTR);
+    regs.rip = HostProcess::kAfterSyscall;
+    thread.set_registers(regs);
+  }
+  thread.resume();
+  return false;
+}
+
+std::optional<FileRange> Recorder::mapped_file(const Call& call) {
+  if (call.entry->number != SYS_mmap || call.result < 0 || (call.arguments[3] & MAP_ANONYMOUS))
+    return std::nullopt;
+  const std::string path = "/proc/" + std::to_string(process_.pid()) + "/fd/" +
+                           std::to_string(static_cast<int>(call.arguments[4]));
+  return FileRange{trace_.pin(path), call.arguments[5]};
+}
+
+// The completed call becomes an event, and its effects the guest's; with the token.
+void Recorder::write_call(Task& task) {
+  const Call call = *task.call;
+  task.call.reset();
+  event::Syscall e;
+  e.number = call.entry->number;
+  e.arguments = call.arguments;
+  e.result = call.result;
+  e.interrupted = call.interrupted;
+  e.file = mapped_file(call);
+  auto& memory = process_.memory();
+  if (!call.interrupted) {
+    e.effects = collect_effects(*call.entry, call.actual, call.result, memory);
+    for (auto& effect : e.effects) {
+      for (size_t i = 0; i < call.actual.size(); ++i) {
+        if (call.actual[i] == call.arguments[i] || effect.address != call.actual[i]) continue;
+        effect.address = call.arguments[i];
+        memory.write(effect.address, effect.bytes);
+      }
+    }
+  }
+  if (call.entry->replay == Replay::performed && call.result >= 0 && e.number != SYS_brk &&
+      e.number != SYS_madvise) {
+    const auto at = e.number == SYS_mmap ? static_cast<uint64_t>(call.result) : call.arguments[0];
+    cache_->invalidate(at, call.arguments[1]);
+  }
+  if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
+  append(task, std::move(e), &call.before);
+  if (!call.interrupted) return_from(task, call.result);
+}
+
+void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArguments& a) {
+  auto& memory = process_.memory();
+  event::Syscall e{entry.number, a, 0, {}, {}, 0, false};
+  const Registers before = task.context.registers;
+  const auto finish = [&] {
+    for (const auto& effect : e.effects) memory.write(effect.address, effect.bytes);
+    append(task, e, &before);
+    return_from(task, e.result);
+  };
+  switch (entry.number) {
+    case SYS_rt_sigaction: {
+      e.result = signals_.rt_sigaction(a, memory, &e.effects);
+      const auto signal = static_cast<int>(a[0]);
+      const bool synchronous = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE ||
+                               signal == SIGILL || signal == SIGTRAP;
+      // The kernel knows the guest's disposition too, so that it ignores and interrupts alike.
+      if (e.result == 0 && a[1] != 0 && !synchronous)
+        process_.remote_syscall(task.cpu->thread(), SYS_rt_sigaction, {a[0], a[1], 0, 8});
+      finish();
+      return;
+    }
+    case SYS_rt_sigprocmask:
+      e.result = signals_.rt_sigprocmask(task.id, a, memory, &e.effects);
+      finish();
+      mirror_mask(task);
+      deliver_pending(task);
+      return;
+    case SYS_sigaltstack:
+      e.result = signals_.sigaltstack(task.id, a, before[Register::rsp], memory, &e.effects);
+      finish();
+      return;
+    case SYS_rt_sigreturn: {
+      const auto restored = pop_signal_frame(memory, before);
+      if (!restored) throw std::runtime_error("rt_sigreturn without a readable frame");
+      append(task, e, &before);
+      task.context.registers = restored->registers;
+      task.context.registers[Register::fs_base] = before[Register::fs_base];
+      auto& thread = task.cpu->thread();
+      thread.set_extended_state(with_canonical(thread.extended_state(), restored->state));
+      signals_.set_mask(task.id, restored->mask);
+      signals_.alternate_stack(task.id) = restored->altstack;
+      mirror_mask(task);
+      deliver_pending(task);
+      return;
+    }
+    case SYS_arch_prctl:
+      if (a[0] == 0x1002) {  // ARCH_SET_FS
+        finish();
+        task.context.registers[Register::fs_base] = a[1];
+      } else if (a[0] == 0x1003) {  // ARCH_GET_FS
+        const uint64_t base = before[Register::fs_base];
+        const auto* raw = reinterpret_cast<const uint8_t*>(&base);
+        e.effects.push_back({a[1], {raw, raw + sizeof base}});
+        finish();
+      } else {
+        e.result = -EINVAL;
+        finish();
+      }
+      return;
+    case SYS_clone:
+    case SYS_clone3: clone(task, a); return;
+    case SYS_exit: exit_task(task); return;
+    case SYS_exit_group: end_process(task, static_cast<int>((a[0] & 0xff) << 8), 0); return;
+    default: throw std::logic_error("a virtualised call without code");
+  }
+}
+
+void Recorder::clone(Task& task, const SyscallArguments& a) {
+  auto& memory = process_.memory();
+  const Registers before = task.context.registers;
+  const uint64_t number = before[Register::rax];
+  const auto wanted = clone_arguments(number, a, memory);
+  event::Syscall e{static_cast<uint32_t>(number), a, -EFAULT, {}, {}, 0, false};
+  if (!wanted) {
+    append(task, e, &before);
+    return_from(task, e.result);
+    return;
+  }
+  if (!(wanted->flags & CLONE_VM) || !(wanted->flags & CLONE_THREAD))
+    throw std::runtime_error("the program makes a new process (clone): not recorded yet");
+  task.cpu->start_syscall(task.context, number, a);
+  auto& thread = task.cpu->thread();
+  pid_t child = 0;
+  while (true) {
+    const int status = thread.wait();
+    if (stop_event(status) == PTRACE_EVENT_CLONE) child = static_cast<pid_t>(thread.event_message());
+    if (WIFSTOPPED(status) && stop_event(status) == 0) {
+      if (WSTOPSIG(status) == SIGTRAP && thread.registers().rip == HostProcess::kAfterSyscall + 1)
+        break;
+      post(task, thread.signal_info());
+    }
+    thread.resume();
+  }
+  e.result = static_cast<int64_t>(thread.registers().rax);
+  if (child == 0) {
+    append(task, e, &before);
+    return_from(task, e.result);
+    return;
+  }
+  HostThread born(child);
+  while (!WIFSTOPPED(born.wait())) {
+  }
+  const TaskId id = ++last_task_;
+  if (id >= layout::kMaxTasks) throw std::runtime_error("the program makes too many threads");
+  auto fresh = std::make_unique<Task>();
+  fresh->id = id;
+  fresh->cpu = std::make_unique<GuestCpu>(process_, *cache_, born, id);
+  fresh->context.task = id;
+  auto& r = fresh->context.registers;
+  r = before;
+  r[Register::rip] += 2;
+  r[Register::rcx] = r[Register::rip];
+  r[Register::r11] = r[Register::rflags];
+  r[Register::rax] = 0;
+  if (wanted->stack != 0) r[Register::rsp] = wanted->stack;
+  if (wanted->flags & CLONE_SETTLS) r[Register::fs_base] = wanted->tls;
+  if (wanted->flags & CLONE_CHILD_CLEARTID) fresh->clear_tid = wanted->child_tid;
+  const auto written = [&](uint64_t flag, uint64_t address) {
+    if (!(wanted->flags & flag)) return;
+    MemoryEffect effect{address, std::vector<uint8_t>(4)};
+    memory.read(address, effect.bytes);
+    e.effects.push_back(std::move(effect));
+  };
+  written(CLONE_PARENT_SETTID, wanted->parent_tid);
+  written(CLONE_CHILD_SETTID, wanted->child_tid);
+  e.child = id;
+  append(task, e, &before);
+  return_from(task, e.result);
+  signals_.add_task(id, task.id);
+  by_tid_[child] = id;
+  ready_.push_back(id);
+  tasks_[id] = std::move(fresh);
+}
+
+void Recorder::exit_task(Task& task) {
+  const Registers before = task.context.registers;
+  event::TaskExit e{static_cast<int32_t>(before[Register::rdi]), {}};
+  if (task.clear_tid != 0) e.effects.push_back({task.clear_tid, {0, 0, 0, 0}});
+  append(task, std::move(e), &before);
+  auto& thread = task.cpu->thread();
+  task.cpu->start_syscall(task.context, SYS_exit, {before[Register::rdi], 0, 0, 0, 0, 0});
+  const pid_t tid = thread.tid();
+  task.state = State::done;
+  const bool alone = tasks_.size() == 1;
+  // The kernel clears the tid and wakes whoever joins before the thread is reported as gone; the
+  // token stays here until then.
+  while (true) {
+    if (tid == process_.pid() && !alone) {
+      const auto status = thread.poll();
+      if (status && WIFSTOPPED(*status)) {
+        thread.resume();
+      } else if (!status) {
+        if (process_.memory().load<uint32_t>(task.clear_tid ? task.clear_tid : 1).value_or(0) == 0)
+          break;
+        usleep(50);
+      } else {
+        break;
+      }
+      continue;
+    }
+    const int status = thread.wait();
+    if (WIFEXITED(status) || WIFSIGNALED(status)) {
+      if (alone) {
+        append(task, event::ProcessExit{status});
+        trace_.finish();
+        ended_ = true;
+        status_ = status;
+        return;
+      }
+      break;
+    }
+    thread.resume();
+  }
+  by_tid_.erase(tid);
+  signals_.remove_task(task.id);
+}
+
+}  // namespace heddle

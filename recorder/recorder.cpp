@@ -1,0 +1,180 @@
+#include "recorder/recorder.h"
+
+#include <sys/wait.h>
+
+#include <cstring>
+
+#include "recorder/exec_snapshot.h"
+#include "recorder/special_instructions.h"
+
+namespace heddle {
+namespace {
+constexpr Ticks kSlice = 500'000;  // ticks that a task runs while others wait for the token
+}
+
+Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory)
+    : trace_(trace_directory), process_(HostProcess::start(program)) {
+  process_.install();
+  hide_vdso(process_);
+  cache_ = std::make_unique<CodeCache>(process_.shared_code(), translator::Options{});
+  auto task = std::make_unique<Task>();
+  task->id = 1;
+  task->cpu = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
+  task->context.task = 1;
+  task->context.registers = task->cpu->to_guest(process_.thread().registers());
+  Event first;
+  first.place = {1, 0, task->context.registers[Register::rip], 0};
+  first.body = snapshot(process_, program, task->context.registers, trace_);
+  trace_.append(first);
+  trace_.flush();
+  signals_.add_task(1, 0);
+  by_tid_[process_.pid()] = 1;
+  ready_.push_back(1);
+  tasks_[1] = std::move(task);
+}
+
+Recorder::~Recorder() {
+  try {
+    if (!ended_) process_.kill();
+  } catch (const std::exception&) {
+    // It is gone already.
+  }
+}
+
+Recorder::Task& Recorder::task_of(pid_t tid) { return *tasks_.at(by_tid_.at(tid)); }
+
+Event& Recorder::append(const Task& task, EventBody body, const Registers* registers) {
+  static Event event;
+  event = {};
+  event.number = trace_.events();
+  event.time_ns = static_cast<uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - began_)
+          .count());
+  event.registers = registers ? *registers : task.context.registers;
+  event.place = {task.id, task.context.ticks, (*event.registers)[Register::rip], 0};
+  event.body = std::move(body);
+  trace_.append(event);
+  return event;
+}
+
+Recorder::Task* Recorder::next_ready() {
+  while (!ready_.empty()) {
+    const auto it = tasks_.find(ready_.front());
+    ready_.pop_front();
+    if (it != tasks_.end() && it->second->state == State::ready) return it->second.get();
+  }
+  return nullptr;
+}
+
+int Recorder::run() {
+  while (!ended_) {
+    if (Task* task = next_ready())
+      run_slice(*task);
+    else
+      wait_in_kernel();
+  }
+  return status_;
+}
+
+// Nobody can run: sleep until a call completes.
+void Recorder::wait_in_kernel() {
+  trace_.flush();
+  int status = 0;
+  const pid_t tid = waitpid(-1, &status, __WALL);
+  if (tid < 0) {
+    if (errno == EINTR) return;
+    throw TraceeGone("the program is gone");
+  }
+  if (!by_tid_.contains(tid)) return;
+  Task& task = task_of(tid);
+  if (call_stopped(task, status)) ready_.push_back(task.id);
+}
+
+// `task` has the token until it blocks, ends or has had its share.
+void Recorder::run_slice(Task& task) {
+  if (task.call) write_call(task);
+  deliver_pending(task);
+  while (!ended_ && task.state == State::ready) {
+    task.cpu->start(task.context, kSlice);
+    std::optional<Exit> exit;
+    while (!exit) {
+      exit = task.cpu->stopped(task.cpu->thread().wait(), task.context);
+      if (exit && exit->kind == Exit::Kind::signal) {
+        post(task, exit->info);
+        task.cpu->keep_running(true);
+        exit.reset();
+      } else if (exit && exit->kind == Exit::Kind::event && stop_event(exit->status) != 0) {
+        task.cpu->thread().resume();
+        exit.reset();
+      }
+    }
+    switch (exit->kind) {
+      case Exit::Kind::syscall: syscall(task); break;
+      case Exit::Kind::special: {
+        const auto answer = answer_special(*exit->site, task.context.registers);
+        append(task, answer);
+        apply_special(answer, exit->site->length, task.context.registers);
+        break;
+      }
+      case Exit::Kind::fault: fault(task, exit->info); break;
+      case Exit::Kind::budget:
+        deliver_pending(task);
+        break;
+      case Exit::Kind::event:
+        ended_ = true;
+        status_ = exit->status;
+        append(task, event::ProcessExit{status_});
+        trace_.finish();
+        return;
+      default: throw std::logic_error("an exit that recording does not ask for");
+    }
+    if (ended_ || task.state != State::ready) return;
+    // Calls of others that completed meanwhile.
+    int status = 0;
+    for (auto& [id, other] : tasks_) {
+      if (other->state != State::in_kernel) continue;
+      if (waitpid(other->cpu->thread().tid(), &status, __WALL | WNOHANG) > 0 &&
+          call_stopped(*other, status))
+        ready_.push_back(id);
+    }
+    if (exit->kind == Exit::Kind::budget && !ready_.empty()) {
+      append(task, event::Switch{ready_.front()});
+      ready_.push_back(task.id);
+      return;
+    }
+  }
+}
+
+void Recorder::end_process(Task& task, int status, int fatal_signal) {
+  append(task, event::ProcessExit{status});
+  trace_.finish();
+  ended_ = true;
+  status_ = status;
+  auto& thread = task.cpu->thread();
+  if (fatal_signal != 0) {
+    auto regs = GuestCpu::to_host(task.context.registers, thread.registers());
+    thread.set_registers(regs);
+    thread.resume(fatal_signal);
+  } else {
+    task.cpu->start_syscall(task.context, task.context.registers[Register::rax],
+                            {task.context.registers[Register::rdi], 0, 0, 0, 0, 0});
+  }
+  const pid_t leader = process_.pid();
+  while (true) {
+    int word = 0;
+    const pid_t tid = waitpid(-1, &word, __WALL);
+    if (tid < 0 && errno == EINTR) continue;
+    if (tid < 0) break;
+    if (WIFSTOPPED(word)) {
+      const int event = stop_event(word);
+      HostThread(tid).resume(event == 0 && WSTOPSIG(word) == fatal_signal ? fatal_signal : 0);
+      continue;
+    }
+    if (tid == leader) {
+      status_ = word;
+      break;
+    }
+  }
+}
+
+}  // namespace heddle

@@ -1,0 +1,89 @@
+// Runs a program and writes its trace. One supervisor thread; the program's threads are real, and
+// only the one that holds the run token executes translated code.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <map>
+#include <memory>
+
+#include "machine/syscalls/effects.h"
+#include "machine/tracee/extended_state.h"
+#include "machine/tracee/guest_cpu.h"
+#include "machine/tracee/signal_frame.h"
+#include "trace_format/writer.h"
+
+namespace heddle {
+
+class Recorder {
+ public:
+  // Throws ExecFailed where the program cannot be executed.
+  Recorder(const Program& program, const std::filesystem::path& trace_directory);
+  ~Recorder();
+
+  // Runs the program to its end; returns wait(2)'s status word of it.
+  int run();
+
+  uint64_t events() const { return trace_.events(); }
+  uint64_t bytes() const { return trace_.bytes(); }
+
+ private:
+  // A system call that the kernel is executing for a task.
+  struct Call {
+    SyscallArguments arguments{};  // the guest's
+    SyscallArguments actual{};     // with out-buffers in the task's scratch
+    Registers before;
+    const Syscall* entry = nullptr;
+    int64_t result = 0;
+    bool interrupted = false;      // ended by us for a signal; result is the kernel's -ERESTART*
+  };
+  enum class State : uint8_t { ready, in_kernel, done };
+  struct Task {
+    TaskId id = 0;
+    std::unique_ptr<GuestCpu> cpu;
+    TaskContext context;
+    State state = State::ready;
+    std::optional<Call> call;      // in_kernel: under way; ready: complete but not yet written
+    uint64_t clear_tid = 0;
+  };
+
+  // recorder.cpp
+  Task& task_of(pid_t tid);
+  Task* next_ready();
+  void run_slice(Task& task);
+  void wait_in_kernel();
+  Event& append(const Task& task, EventBody body, const Registers* registers = nullptr);
+  void end_process(Task& task, int status, int fatal_signal);
+
+  // recorded_syscalls.cpp
+  void syscall(Task& task);
+  void start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
+  bool call_stopped(Task& task, int status);  // true: the call is complete
+  void write_call(Task& task);
+  void clone(Task& task, const SyscallArguments& arguments);
+  void exit_task(Task& task);
+  void virtual_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
+  void return_from(Task& task, int64_t result);
+  std::optional<FileRange> mapped_file(const Call& call);
+
+  // recorded_signals.cpp
+  void deliver_pending(Task& task);
+  void fault(Task& task, const siginfo_t& info);
+  bool push_frame(Task& task, const SignalInfo& info);
+  void mirror_mask(Task& task);
+  void post(Task& task, const siginfo_t& info);
+
+  TraceWriter trace_;
+  HostProcess process_;
+  std::unique_ptr<CodeCache> cache_;
+  SignalState signals_;
+  std::map<TaskId, std::unique_ptr<Task>> tasks_;
+  std::map<pid_t, TaskId> by_tid_;
+  std::deque<TaskId> ready_;
+  TaskId last_task_ = 1;
+  bool ended_ = false;
+  int status_ = 0;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace heddle
