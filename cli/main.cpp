@@ -10,6 +10,7 @@ int main(int argc, char** argv) {
   int status = 0;
   heddle::cli::add_record(app, status);
   heddle::cli::add_replay(app, status);
+  heddle::cli::add_events(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

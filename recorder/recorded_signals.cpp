@@ -28,7 +28,9 @@ void Recorder::mirror_mask(Task& task) {
 bool Recorder::push_frame(Task& task, const SignalInfo& info) {
   const auto action = signals_.action(info.number);
   const uint64_t mask = signals_.mask(task.id);
-  const FrameRequest request{info, action, mask, signals_.alternate_stack(task.id)};
+  const FrameRequest request{info, action, task.saved_mask.value_or(mask),
+                             signals_.alternate_stack(task.id)};
+  task.saved_mask.reset();
   auto& thread = task.cpu->thread();
   auto state = canonical_state(thread.extended_state());
   if (!push_signal_frame(process_.memory(), task.context.registers, state, request, nullptr))

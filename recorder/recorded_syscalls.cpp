@@ -55,6 +55,12 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   call.entry = &entry;
   const bool blocking = may_block(entry, arguments);
   auto& memory = process_.memory();
+  if (entry.number == SYS_rt_sigsuspend) {
+    if (const auto mask = memory.load<uint64_t>(arguments[0])) {
+      task.saved_mask = signals_.mask(task.id);
+      signals_.set_mask(task.id, *mask);
+    }
+  }
   if (blocking) {
     // The kernel may write while another task runs: into the task's scratch, copied with the token.
     uint64_t scratch = layout::kScratch.start + task.id * layout::kScratchPerTask;
@@ -88,8 +94,9 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   if (task.state == State::ready) {
     write_call(task);
     deliver_pending(task);
-  } else if (ready_.empty()) {
-    trace_.flush();
+  } else if (tasks_.size() > 1) {
+    // What the task did up to this call comes before what others do while it waits in it.
+    append(task, event::Switch{ready_.empty() ? 0 : ready_.front()}, &task.call->before);
   }
 }
 

@@ -45,6 +45,7 @@ class Recorder {
     State state = State::ready;
     std::optional<Call> call;      // in_kernel: under way; ready: complete but not yet written
     uint64_t clear_tid = 0;
+    std::optional<uint64_t> saved_mask;  // rt_sigsuspend: what its handler's return restores
   };
 
   // recorder.cpp

@@ -133,7 +133,12 @@ void Replayer::advance(const Event& event) {
 void Replayer::apply(const Event& event, const event::Signal& signal) {
   if (signal.fatal) return;
   const SignalInfo info{signal.number, signal.siginfo};
-  if (!guest_->push_frame(event.place.task, signals_, info))
+  std::optional<uint64_t> restore;
+  if (const auto it = saved_masks_.find(event.place.task); it != saved_masks_.end()) {
+    restore = it->second;
+    saved_masks_.erase(it);
+  }
+  if (!guest_->push_frame(event.place.task, signals_, info, restore))
     throw Divergence(event.number, event.place.task, "a stack for the signal's frame",
                      "the stack is not writable");
 }
@@ -145,6 +150,12 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
     throw Divergence(event.number, task, describe(event.body),
                      "system call " + std::to_string(request.number) + " or other arguments");
   show_output(call);
+  if (call.number == SYS_rt_sigsuspend) {
+    if (const auto mask = guest_->memory().load<uint64_t>(call.arguments[0])) {
+      saved_masks_[task] = signals_.mask(task);
+      signals_.set_mask(task, *mask);
+    }
+  }
   if (call.interrupted && call.result <= -512) return;  // executed again after the handler
   const auto* known = find(call.number);
   if (call.child != 0) {

@@ -53,6 +53,7 @@ class Replayer {
   std::unique_ptr<Guest> guest_;
   SignalState signals_;
   OutputSink output_;
+  std::map<TaskId, uint64_t> saved_masks_;  // of tasks that rt_sigsuspend let signals into
   std::optional<int> status_;
 };
 

@@ -170,11 +170,23 @@ uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
 uint64_t CodeCache::enter_exact(uint64_t pc, translator::Stop stop, const GuestMemory& memory) {
   auto options = options_;
   options.stop = stop;
-  // Forward-only code without a tick: long enough for any function's straight-line part.
-  options.max_instructions = 4096;
-  Block* block = translate(pc, memory, options);
-  block->live = false;
-  return block->host;
+  // Between two ticks control only moves forward, so the blocks that can lead to the stop start
+  // between here and there; they are linked among themselves and to nothing else before it.
+  std::map<uint64_t, Block*> fragment;
+  std::vector<uint64_t> wanted{pc};
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (fragment.contains(wanted[i])) continue;
+    Block* block = translate(wanted[i], memory, options);
+    block->live = false;
+    fragment[wanted[i]] = block;
+    for (const auto& link : block->translation.links)
+      if (link.target > pc && link.target <= stop.pc) wanted.push_back(link.target);
+  }
+  for (const auto& [at, block] : fragment)
+    for (const auto& link : block->translation.links)
+      if (const auto to = fragment.find(link.target); to != fragment.end())
+        patch(block->host + link.offset, to->second->host);
+  return fragment.at(pc)->host;
 }
 
 const translator::ExitSite* CodeCache::exit_at(uint64_t at) const {

@@ -115,7 +115,7 @@ void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) 
 }
 
 void GuestCpu::start_exact(const TaskContext& context, translator::Stop stop) {
-  store_state(context, kUnlimited, kUnlimited);
+  store_state(context, 1, kUnlimited);
   auto regs = to_host(context.registers, thread_.registers());
   regs.rip = cache_.enter_exact(context.registers[Register::rip], stop, process_.memory());
   regs.gs_base = state_;
