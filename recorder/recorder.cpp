@@ -9,7 +9,9 @@
 
 namespace heddle {
 namespace {
-constexpr Ticks kSlice = 500'000;  // ticks that a task runs while others wait for the token
+// What a task may do while others wait for the token.
+constexpr Ticks kSlice = 500'000;
+constexpr int kSliceStops = 100;
 }
 
 Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory)
@@ -94,8 +96,10 @@ void Recorder::wait_in_kernel() {
 void Recorder::run_slice(Task& task) {
   if (task.call) write_call(task);
   deliver_pending(task);
+  Ticks slice_end = task.context.ticks + kSlice;
+  int stops = 0;
   while (!ended_ && task.state == State::ready) {
-    task.cpu->start(task.context, kSlice);
+    task.cpu->start(task.context, slice_end - task.context.ticks);
     std::optional<Exit> exit;
     while (!exit) {
       exit = task.cpu->stopped(task.cpu->thread().wait(), task.context);
@@ -137,11 +141,14 @@ void Recorder::run_slice(Task& task) {
           call_stopped(*other, status))
         ready_.push_back(id);
     }
-    if (exit->kind == Exit::Kind::budget && !ready_.empty()) {
+    if (task.context.ticks < slice_end && ++stops < kSliceStops) continue;
+    if (!ready_.empty()) {
       append(task, event::Switch{ready_.front()});
       ready_.push_back(task.id);
       return;
     }
+    slice_end = task.context.ticks + kSlice;
+    stops = 0;
   }
 }
 
