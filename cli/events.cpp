@@ -9,7 +9,8 @@ namespace heddle::cli {
 namespace {
 
 void print(const Event& event) {
-  std::printf("%llu %llu.%06llu task %u @%llu:%llx %s", static_cast<unsigned long long>(event.number),
+  std::printf("%llu %llu.%06llu task %u @%llu:%llx %s",
+              static_cast<unsigned long long>(event.number),
               static_cast<unsigned long long>(event.time_ns / 1'000'000'000),
               static_cast<unsigned long long>(event.time_ns / 1000 % 1'000'000), event.place.task,
               static_cast<unsigned long long>(event.place.ticks),

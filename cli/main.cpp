@@ -4,7 +4,8 @@
 #include "cli/verbs.h"
 
 int main(int argc, char** argv) {
-  CLI::App app{"heddle records a run of a program, replays it exactly and explores its interleavings"};
+  CLI::App app{
+      "heddle records a run of a program, replays it exactly and explores its interleavings"};
   app.set_version_flag("--version", "heddle 0.1.0");
   app.require_subcommand(1);
   int status = 0;

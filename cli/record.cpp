@@ -45,13 +45,15 @@ int record(const Options& options) {
     const std::string text = *variable;
     bool replaced = false;
     for (const auto& given : options.environment)
-      replaced = replaced || given.substr(0, given.find('=') + 1) == text.substr(0, text.find('=') + 1);
+      replaced =
+          replaced || given.substr(0, given.find('=') + 1) == text.substr(0, text.find('=') + 1);
     if (!replaced) program.environment.push_back(text);
   }
   program.environment.insert(program.environment.end(), options.environment.begin(),
                              options.environment.end());
-  const std::filesystem::path directory =
-      options.directory.empty() ? new_trace(trace_store()) : std::filesystem::path(options.directory);
+  const std::filesystem::path directory = options.directory.empty()
+                                              ? new_trace(trace_store())
+                                              : std::filesystem::path(options.directory);
   // The terminal's interrupt is the program's business; what it does decides how we end.
   std::signal(SIGINT, SIG_IGN);
   std::signal(SIGQUIT, SIG_IGN);

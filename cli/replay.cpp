@@ -17,16 +17,16 @@ int replay(const std::string& name, bool quiet) {
   TraceReader trace(find_trace(name));
   const auto first = trace.next();
   if (!first) throw TraceError("the trace is empty: " + trace.cut_off());
-  Replayer replayer(*first, [&](const std::string& content) { return trace.pinned(content); },
-                    [](int stream, std::span<const uint8_t> bytes) {
-                      size_t done = 0;
-                      while (done < bytes.size()) {
-                        const ssize_t put =
-                            write(stream, bytes.data() + done, bytes.size() - done);
-                        if (put <= 0) break;
-                        done += static_cast<size_t>(put);
-                      }
-                    });
+  Replayer replayer(
+      *first, [&](const std::string& content) { return trace.pinned(content); },
+      [](int stream, std::span<const uint8_t> bytes) {
+        size_t done = 0;
+        while (done < bytes.size()) {
+          const ssize_t put = write(stream, bytes.data() + done, bytes.size() - done);
+          if (put <= 0) break;
+          done += static_cast<size_t>(put);
+        }
+      });
   uint64_t events = 1;
   try {
     while (const auto event = trace.next()) {

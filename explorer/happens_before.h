@@ -1,8 +1,8 @@
 // Happens-before between the logical threads of a run, by vector clocks.
 //
-// The algorithm is that of C. Flanagan and S. Freund, "FastTrack: Efficient and Precise Dynamic Race
-// Detection", PLDI 2009: an event is named by its epoch, a strand and a value of that strand's own
-// clock, and "did it happen before what strand t does now" is one comparison with t's vector.
+// The algorithm is that of C. Flanagan and S. Freund, "FastTrack: Efficient and Precise Dynamic
+// Race Detection", PLDI 2009: an event is named by its epoch, a strand and a value of that strand's
+// own clock, and "did it happen before what strand t does now" is one comparison with t's vector.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,7 @@ using Clock = uint32_t;
 // For each strand the newest of its clock values that is known; 0: nothing of it.
 class VectorClock {
  public:
-  Clock operator[](StrandId strand) const {
-    return strand < values_.size() ? values_[strand] : 0;
-  }
+  Clock operator[](StrandId strand) const { return strand < values_.size() ? values_[strand] : 0; }
   void set(StrandId strand, Clock value);
   void join(const VectorClock& other);
 

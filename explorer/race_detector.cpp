@@ -11,7 +11,9 @@ namespace {
 constexpr uint64_t kNumbered = uint64_t{1} << 63;
 constexpr uint64_t kSignal = uint64_t{1} << 62;
 
-uint64_t word_object(uint64_t address) { return address / 4; }
+uint64_t word_object(uint64_t address) {
+  return address / 4;
+}
 
 // The words of a granule that `bytes` touch.
 template <typename Visit>
@@ -80,8 +82,8 @@ void RaceDetector::access_granule(const Access& access, uint64_t granule, ByteMa
                    .by_kernel = access.by_kernel};
   for (size_t i = 0; i < cell.size(); ++i) {
     const ShadowRecord& known = cell[i];
-    // The same access again, with no edge since: all that conflicts with it was found the first time
-    // or when the other side came.
+    // The same access again, with no edge since: all that conflicts with it was found the first
+    // time or when the other side came.
     if (known.strand == strand && known.pc == now.pc && known.clock == now.clock &&
         known.structure_clock == now.structure_clock && known.kind == now.kind &&
         known.bytes == bytes)
@@ -228,10 +230,11 @@ void RaceDetector::forget(uint64_t address, uint64_t size) {
     const uint64_t from = std::max(address, start) - start;
     const uint64_t to = std::min(address + size, start + kGranuleBytes) - start;
     const auto gone = static_cast<ByteMask>(((1u << to) - 1) & ~((1u << from) - 1));
-    if (cell.synchronising & gone) for_each_word(granule, gone, [&](uint64_t object) {
-      const ByteMask word = object % 2 ? 0xf0 : 0x0f;
-      if ((word & ~gone & cell.synchronising) == 0) all_edges_.forget(object);
-    });
+    if (cell.synchronising & gone)
+      for_each_word(granule, gone, [&](uint64_t object) {
+        const ByteMask word = object % 2 ? 0xf0 : 0x0f;
+        if ((word & ~gone & cell.synchronising) == 0) all_edges_.forget(object);
+      });
     for (size_t i = cell.size(); i-- > 0;) {
       cell[i].bytes &= static_cast<ByteMask>(~gone);
       if (cell[i].bytes == 0) {
@@ -267,7 +270,9 @@ std::vector<RaceCandidate> RaceDetector::collect(const Settled& settled,
   return candidates;
 }
 
-std::vector<RaceCandidate> RaceDetector::races() const { return collect(races_, pending_races_); }
+std::vector<RaceCandidate> RaceDetector::races() const {
+  return collect(races_, pending_races_);
+}
 
 std::vector<RaceCandidate> RaceDetector::lock_ordered() const {
   // A pair that also races without any order is the better target of the two: only there.

@@ -1,10 +1,10 @@
 // Finds the pairs of accesses of one run that nothing orders.
 //
 // In a nutshell: every access is compared with what the shadow memory remembers of the same bytes
-// (FastTrack, see happens_before.h). Locked instructions, futexes and the kernel's CLEARTID write make
-// their bytes synchronisation variables; accesses to those are edges and never races. Bytes that turn
-// out to be synchronising late are taken to have been so since they were allocated: races found on
-// them before are dropped.
+// (FastTrack, see happens_before.h). Locked instructions, futexes and the kernel's CLEARTID write
+// make their bytes synchronisation variables; accesses to those are edges and never races. Bytes
+// that turn out to be synchronising late are taken to have been so since they were allocated: races
+// found on them before are dropped.
 //
 // Missed on purpose: more than a few accesses of a granule by as many sites (see ShadowCell); races
 // hidden by an edge too many (releases accumulate; kernel objects order all their users). Reported
@@ -23,11 +23,12 @@
 
 namespace heddle {
 
-// Two sites that conflict. `first` and `second` are the earliest such pair of accesses, in the order
-// of the run, cut to the eight-byte word in which they overlap.
+// Two sites that conflict. `first` and `second` are the earliest such pair of accesses, in the
+// order of the run, cut to the eight-byte word in which they overlap.
 struct RaceCandidate {
   Access first, second;
-  uint64_t count = 0;  // pairs of accesses seen, at least: repetitions without an edge are not counted
+  uint64_t count =
+      0;  // pairs of accesses seen, at least: repetitions without an edge are not counted
 };
 
 class RaceDetector {
@@ -43,8 +44,8 @@ class RaceDetector {
 
   // Everything below is told in the order of the run.
 
-  // An ordered_only access is not a side of a race and makes no edge: what it synchronises is told by
-  // acquire, release and fork.
+  // An ordered_only access is not a side of a race and makes no edge: what it synchronises is told
+  // by acquire, release and fork.
   void access(const Access& access);
 
   void fork(StrandId parent, StrandId child);

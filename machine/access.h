@@ -14,17 +14,17 @@ using StrandId = uint32_t;
 enum class AccessKind : uint8_t {
   read,
   write,
-  update,   // unlocked read-modify-write: both, can be torn
-  locked,   // lock-prefixed, or xchg with memory: acquires and releases its address
+  update,  // unlocked read-modify-write: both, can be torn
+  locked,  // lock-prefixed, or xchg with memory: acquires and releases its address
 };
 
 struct Access {
   StrandId strand = 0;
-  Place place;          // place.pc is the access site
+  Place place;  // place.pc is the access site
   uint64_t address = 0;
-  uint32_t size = 0;    // bytes; string instructions: of the whole operation
+  uint32_t size = 0;  // bytes; string instructions: of the whole operation
   AccessKind kind = AccessKind::read;
-  bool by_kernel = false;  // a system call's read or write of a user buffer
+  bool by_kernel = false;     // a system call's read or write of a user buffer
   bool ordered_only = false;  // synchronises, but is never a side of a race (runtime internals)
 };
 

@@ -13,7 +13,8 @@ class GuestMemory {
  public:
   virtual ~GuestMemory() = default;
 
-  // Reads as many bytes as are mapped from `address` on; returns how many (0: nothing mapped there).
+  // Reads as many bytes as are mapped from `address` on; returns how many (0: nothing mapped
+  // there).
   virtual size_t read(uint64_t address, std::span<uint8_t> out) const = 0;
 
   // Writes all of `bytes`, whatever the page protection says; false where something is unmapped.

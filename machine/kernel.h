@@ -23,14 +23,14 @@ struct SyscallRequest {
 // What becomes of a request.
 struct SyscallAnswer {
   enum class Kind : uint8_t {
-    done,        // result and effects are final; write the effects, set rax
-    perform,     // an address-space call: do it for real in the guest's process, then tell performed()
-    blocks,      // the task waits; its answer comes later from Kernel::collect
-    new_task,    // clone of a thread: make task `child`; result goes to the caller
-    task_exit,   // the task is over; effects are the kernel's writes at its end
+    done,     // result and effects are final; write the effects, set rax
+    perform,  // an address-space call: do it for real in the guest's process, then tell performed()
+    blocks,   // the task waits; its answer comes later from Kernel::collect
+    new_task,      // clone of a thread: make task `child`; result goes to the caller
+    task_exit,     // the task is over; effects are the kernel's writes at its end
     process_exit,  // exit_group or a fatal signal: the process is over with `status`
-    sigreturn,   // rt_sigreturn: the caller restores the frame at rsp
-    infeasible,  // this kernel cannot answer; `reason` says why
+    sigreturn,     // rt_sigreturn: the caller restores the frame at rsp
+    infeasible,    // this kernel cannot answer; `reason` says why
   };
   Kind kind = Kind::done;
   int64_t result = 0;

@@ -10,30 +10,30 @@ namespace heddle {
 
 // Why a task stopped and a decision is due.
 enum class DecisionPoint : uint8_t {
-  blocked,   // it waits in a system call, or ended: another task must run
-  budget,    // the ticks given by the last Decision are used up
-  access,    // it is about to perform a watched access (Place::phase 0) or is inside a split one (1)
-  syscall,   // a system call of it has just completed
-  woken,     // its system call made another task runnable
+  blocked,  // it waits in a system call, or ended: another task must run
+  budget,   // the ticks given by the last Decision are used up
+  access,   // it is about to perform a watched access (Place::phase 0) or is inside a split one (1)
+  syscall,  // a system call of it has just completed
+  woken,    // its system call made another task runnable
 };
 
 struct Situation {
   DecisionPoint why = DecisionPoint::blocked;
-  Place at;                            // of the task that ran last
-  bool current_runnable = false;       // may at.task go on?
-  std::span<const TaskId> runnable;    // by time of becoming runnable, earliest first; never empty
-  uint64_t address = 0;                // access: the watched address about to be touched
-  uint32_t size = 0;                   // access: bytes
-  bool writes = false;                 // access: stores (an update's phase 0 and 1 too)
+  Place at;                          // of the task that ran last
+  bool current_runnable = false;     // may at.task go on?
+  std::span<const TaskId> runnable;  // by time of becoming runnable, earliest first; never empty
+  uint64_t address = 0;              // access: the watched address about to be touched
+  uint32_t size = 0;                 // access: bytes
+  bool writes = false;               // access: stores (an update's phase 0 and 1 too)
 };
 
 struct Decision {
-  TaskId next = 0;  // one of Situation::runnable
+  TaskId next = 0;                                      // one of Situation::runnable
   Ticks ticks = std::numeric_limits<Ticks>::max() / 2;  // a budget decision is due after so many
 };
 
-// Three things a scheduler does: starts a run, decides, learns how the run ended. Deterministic: all
-// randomness comes from the seed that its constructor took.
+// Three things a scheduler does: starts a run, decides, learns how the run ended. Deterministic:
+// all randomness comes from the seed that its constructor took.
 class Scheduler {
  public:
   virtual ~Scheduler() = default;

@@ -5,7 +5,9 @@
 namespace heddle {
 namespace {
 
-constexpr uint64_t bit(int signal) { return uint64_t{1} << (signal - 1); }
+constexpr uint64_t bit(int signal) {
+  return uint64_t{1} << (signal - 1);
+}
 // Never blocked for real: a blocked synchronous signal would kill the program.
 constexpr uint64_t kSynchronous =
     bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP);
@@ -19,7 +21,9 @@ SignalInfo from(const siginfo_t& info) {
 
 }  // namespace
 
-void Recorder::post(Task& task, const siginfo_t& info) { signals_.post(task.id, from(info)); }
+void Recorder::post(Task& task, const siginfo_t& info) {
+  signals_.post(task.id, from(info));
+}
 
 void Recorder::mirror_mask(Task& task) {
   task.cpu->thread().set_signal_mask(signals_.mask(task.id) & ~kSynchronous);
@@ -53,7 +57,8 @@ void Recorder::deliver_pending(Task& task) {
     switch (signals_.disposition(info->number)) {
       case SignalState::Disposition::ignore:
       case SignalState::Disposition::resume:
-      case SignalState::Disposition::stop: continue;
+      case SignalState::Disposition::stop:
+        continue;
       case SignalState::Disposition::handle:
         append(task, e);
         if (push_frame(task, *info)) continue;

@@ -43,8 +43,11 @@ void Recorder::syscall(Task& task) {
       return_from(task, -ENOSYS);
       return;
     }
-    case Replay::virtualised: virtual_call(task, *entry, arguments); return;
-    default: start_call(task, *entry, arguments);
+    case Replay::virtualised:
+      virtual_call(task, *entry, arguments);
+      return;
+    default:
+      start_call(task, *entry, arguments);
   }
 }
 
@@ -128,12 +131,12 @@ bool Recorder::call_stopped(Task& task, int status) {
                        disposition != SignalState::Disposition::resume;
   if (matters) post(task, info);
   const auto code = static_cast<int64_t>(regs.rax);
-  const bool restarts = regs.orig_rax != ~0ull &&
-                        (code == kRestartSys || code == kRestartNoIntr || code == kRestartNoHand ||
-                         code == kRestartBlock);
+  const bool restarts = regs.orig_rax != ~0ull && (code == kRestartSys || code == kRestartNoIntr ||
+                                                   code == kRestartNoHand || code == kRestartBlock);
   if (matters && restarts) {
     const auto& action = signals_.action(info.si_signo);
-    const bool again = code == kRestartNoIntr || (code == kRestartSys && (action.flags & SA_RESTART));
+    const bool again =
+        code == kRestartNoIntr || (code == kRestartSys && (action.flags & SA_RESTART));
     task.call->interrupted = again;
     if (again) task.call->result = kRestartSys;
     regs.orig_rax = ~0ull;
@@ -244,10 +247,17 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
       }
       return;
     case SYS_clone:
-    case SYS_clone3: clone(task, a); return;
-    case SYS_exit: exit_task(task); return;
-    case SYS_exit_group: end_process(task, static_cast<int>((a[0] & 0xff) << 8), 0); return;
-    default: throw std::logic_error("a virtualised call without code");
+    case SYS_clone3:
+      clone(task, a);
+      return;
+    case SYS_exit:
+      exit_task(task);
+      return;
+    case SYS_exit_group:
+      end_process(task, static_cast<int>((a[0] & 0xff) << 8), 0);
+      return;
+    default:
+      throw std::logic_error("a virtualised call without code");
   }
 }
 
@@ -269,7 +279,8 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   pid_t child = 0;
   while (true) {
     const int status = thread.wait();
-    if (stop_event(status) == PTRACE_EVENT_CLONE) child = static_cast<pid_t>(thread.event_message());
+    if (stop_event(status) == PTRACE_EVENT_CLONE)
+      child = static_cast<pid_t>(thread.event_message());
     if (WIFSTOPPED(status) && stop_event(status) == 0) {
       if (WSTOPSIG(status) == SIGTRAP && thread.registers().rip == HostProcess::kAfterSyscall + 1)
         break;

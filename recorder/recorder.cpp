@@ -12,7 +12,7 @@ namespace {
 // What a task may do while others wait for the token.
 constexpr Ticks kSlice = 500'000;
 constexpr int kSliceStops = 100;
-}
+}  // namespace
 
 Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory)
     : trace_(trace_directory), process_(HostProcess::start(program)) {
@@ -43,15 +43,17 @@ Recorder::~Recorder() {
   }
 }
 
-Recorder::Task& Recorder::task_of(pid_t tid) { return *tasks_.at(by_tid_.at(tid)); }
+Recorder::Task& Recorder::task_of(pid_t tid) {
+  return *tasks_.at(by_tid_.at(tid));
+}
 
 Event& Recorder::append(const Task& task, EventBody body, const Registers* registers) {
   static Event event;
   event = {};
   event.number = trace_.events();
-  event.time_ns = static_cast<uint64_t>(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - began_)
-          .count());
+  event.time_ns = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                            std::chrono::steady_clock::now() - began_)
+                                            .count());
   event.registers = registers ? *registers : task.context.registers;
   event.place = {task.id, task.context.ticks, (*event.registers)[Register::rip], 0};
   event.body = std::move(body);
@@ -113,14 +115,18 @@ void Recorder::run_slice(Task& task) {
       }
     }
     switch (exit->kind) {
-      case Exit::Kind::syscall: syscall(task); break;
+      case Exit::Kind::syscall:
+        syscall(task);
+        break;
       case Exit::Kind::special: {
         const auto answer = answer_special(*exit->site, task.context.registers);
         append(task, answer);
         apply_special(answer, exit->site->length, task.context.registers);
         break;
       }
-      case Exit::Kind::fault: fault(task, exit->info); break;
+      case Exit::Kind::fault:
+        fault(task, exit->info);
+        break;
       case Exit::Kind::budget:
         deliver_pending(task);
         break;
@@ -130,7 +136,8 @@ void Recorder::run_slice(Task& task) {
         append(task, event::ProcessExit{status_});
         trace_.finish();
         return;
-      default: throw std::logic_error("an exit that recording does not ask for");
+      default:
+        throw std::logic_error("an exit that recording does not ask for");
     }
     if (ended_ || task.state != State::ready) return;
     // Calls of others that completed meanwhile.

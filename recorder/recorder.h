@@ -35,7 +35,7 @@ class Recorder {
     Registers before;
     const Syscall* entry = nullptr;
     int64_t result = 0;
-    bool interrupted = false;      // ended by us for a signal; result is the kernel's -ERESTART*
+    bool interrupted = false;  // ended by us for a signal; result is the kernel's -ERESTART*
   };
   enum class State : uint8_t { ready, in_kernel, done };
   struct Task {
@@ -43,7 +43,7 @@ class Recorder {
     std::unique_ptr<GuestCpu> cpu;
     TaskContext context;
     State state = State::ready;
-    std::optional<Call> call;      // in_kernel: under way; ready: complete but not yet written
+    std::optional<Call> call;  // in_kernel: under way; ready: complete but not yet written
     uint64_t clear_tid = 0;
     std::optional<uint64_t> saved_mask;  // rt_sigsuspend: what its handler's return restores
   };

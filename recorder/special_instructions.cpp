@@ -17,7 +17,9 @@ event::Instruction answer_special(const translator::ExitSite& site, const Regist
   a.rdx = r[Register::rdx];
   a.rflags = r[Register::rflags];
   switch (site.special) {
-    case SpecialInstruction::rdtscp: a.rcx = 0; [[fallthrough]];
+    case SpecialInstruction::rdtscp:
+      a.rcx = 0;
+      [[fallthrough]];
     case SpecialInstruction::rdtsc: {
       const uint64_t now = __rdtsc();
       a.rax = now & 0xffffffff;
@@ -47,9 +49,14 @@ event::Instruction answer_special(const translator::ExitSite& site, const Regist
           ecx = edx = 0;
           break;
         case 0xb:
-        case 0x1f: edx = 0; break;  // x2APIC id
-        case 0xd: eax = ebx = ecx = edx = 0; break;
-        default: break;
+        case 0x1f:
+          edx = 0;
+          break;  // x2APIC id
+        case 0xd:
+          eax = ebx = ecx = edx = 0;
+          break;
+        default:
+          break;
       }
       a.rax = eax;
       a.rbx = ebx;

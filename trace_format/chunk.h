@@ -9,13 +9,13 @@ namespace heddle::chunk {
 struct Header {
   uint32_t magic = kMagic;
   uint16_t version = kVersion;
-  uint16_t kind = 0;            // Kind
-  uint32_t stored = 0;          // bytes of payload in the file
-  uint32_t size = 0;            // bytes of payload when decompressed
-  uint64_t first_event = 0;     // number of the first event in it; end: how many events there are
+  uint16_t kind = 0;         // Kind
+  uint32_t stored = 0;       // bytes of payload in the file
+  uint32_t size = 0;         // bytes of payload when decompressed
+  uint64_t first_event = 0;  // number of the first event in it; end: how many events there are
   uint32_t events = 0;
-  uint32_t reserved = 0;        // zero
-  uint64_t checksum = 0;        // XXH64 of the header with this field zero, then of the payload
+  uint32_t reserved = 0;  // zero
+  uint64_t checksum = 0;  // XXH64 of the header with this field zero, then of the payload
 
   static constexpr uint32_t kMagic = 0x31434448;  // "HDC1"
   static constexpr uint16_t kVersion = 1;

@@ -86,9 +86,9 @@ struct Instruction {
 // process.
 struct Signal {
   int32_t number = 0;
-  bool synchronous = false;             // a fault of the instruction at the Place
-  bool fatal = false;                   // default action: the process ended
-  std::array<uint8_t, 128> siginfo{};   // siginfo_t as the kernel gave it
+  bool synchronous = false;            // a fault of the instruction at the Place
+  bool fatal = false;                  // default action: the process ended
+  std::array<uint8_t, 128> siginfo{};  // siginfo_t as the kernel gave it
   bool operator==(const Signal&) const = default;
 };
 
@@ -119,9 +119,8 @@ struct Taint {
 
 }  // namespace event
 
-using EventBody =
-    std::variant<event::Exec, event::Syscall, event::Instruction, event::Signal, event::Switch,
-                 event::TaskExit, event::ProcessExit, event::Taint>;
+using EventBody = std::variant<event::Exec, event::Syscall, event::Instruction, event::Signal,
+                               event::Switch, event::TaskExit, event::ProcessExit, event::Taint>;
 
 struct Event {
   uint64_t number = 0;   // from 0, without gaps

@@ -68,8 +68,8 @@ bool TraceReader::load_chunk() {
   if (header.kind != chunk::kEvents || header.first_event != next_)
     throw TraceError(where() + ": a chunk out of order");
   chunk_.resize(header.size);
-  const size_t got = ZSTD_decompress(chunk_.data(), chunk_.size(), raw.data() + sizeof header,
-                                     header.stored);
+  const size_t got =
+      ZSTD_decompress(chunk_.data(), chunk_.size(), raw.data() + sizeof header, header.stored);
   if (ZSTD_isError(got) || got != header.size)
     throw TraceError(where() + ": a chunk does not decompress");
   left_ = chunk_;
@@ -105,7 +105,8 @@ std::filesystem::path TraceReader::pinned(const std::string& content) const {
   if (content.size() != 32 || content.find_first_not_of("0123456789abcdef") != std::string::npos)
     throw TraceError(directory_.string() + ": '" + content + "' is no pinned file's name");
   auto path = directory_ / "files" / content;
-  if (!std::filesystem::exists(path)) throw TraceError(path.string() + ": the pinned file is missing");
+  if (!std::filesystem::exists(path))
+    throw TraceError(path.string() + ": the pinned file is missing");
   return path;
 }
 

@@ -10,9 +10,25 @@ namespace heddle {
 // Index of a register in Registers::values. The first sixteen are in the hardware's encoding order
 // (Intel SDM vol. 2, table 2-2), so an operand's number is an index.
 enum class Register : uint8_t {
-  rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi,
-  r8, r9, r10, r11, r12, r13, r14, r15,
-  rip, rflags, fs_base,
+  rax,
+  rcx,
+  rdx,
+  rbx,
+  rsp,
+  rbp,
+  rsi,
+  rdi,
+  r8,
+  r9,
+  r10,
+  r11,
+  r12,
+  r13,
+  r14,
+  r15,
+  rip,
+  rflags,
+  fs_base,
 };
 inline constexpr size_t kRegisterCount = 19;
 

@@ -133,8 +133,8 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.working_directory = i.getWorkingDirectory();
       e.registers = take_registers(i.getRegisters());
       for (const auto m : i.getMappings())
-        e.mappings.push_back({m.getStart(), m.getSize(), m.getProt(), m.getFlags(), m.getPath(),
-                              take(m.getFile())});
+        e.mappings.push_back(
+            {m.getStart(), m.getSize(), m.getProt(), m.getFlags(), m.getPath(), take(m.getFile())});
       e.contents = take(i.getContents());
       for (const auto r : i.getReserved()) e.reserved.push_back({r.getStart(), r.getSize()});
       e.brk = i.getBrk();
@@ -169,11 +169,14 @@ EventBody take_body(wire::Event::Body::Reader in) {
       std::copy(info.begin(), info.end(), e.siginfo.begin());
       return e;
     }
-    case wire::Event::Body::SWITCH: return event::Switch{in.getSwitch()};
+    case wire::Event::Body::SWITCH:
+      return event::Switch{in.getSwitch()};
     case wire::Event::Body::TASK_EXIT:
       return event::TaskExit{in.getTaskExit().getStatus(), take(in.getTaskExit().getEffects())};
-    case wire::Event::Body::PROCESS_EXIT: return event::ProcessExit{in.getProcessExit()};
-    case wire::Event::Body::TAINT: return event::Taint{in.getTaint()};
+    case wire::Event::Body::PROCESS_EXIT:
+      return event::ProcessExit{in.getProcessExit()};
+    case wire::Event::Body::TAINT:
+      return event::Taint{in.getTaint()};
   }
   throw TraceError("an event of unknown kind");
 }

@@ -18,8 +18,8 @@ class TraceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Appends the event's encoding (one Cap'n Proto message, preceded by its length in bytes as a 32-bit
-// little-endian number) to `out`.
+// Appends the event's encoding (one Cap'n Proto message, preceded by its length in bytes as a
+// 32-bit little-endian number) to `out`.
 void encode(const Event& event, std::vector<uint8_t>& out);
 
 // Takes one event off the front of `bytes`. Throws TraceError where they are not one.

@@ -101,8 +101,7 @@ std::string TraceWriter::pin(const std::filesystem::path& file) {
   const std::vector<char> contents((std::istreambuf_iterator<char>(in)), {});
   const XXH128_hash_t digest = XXH3_128bits(contents.data(), contents.size());
   char name[33];
-  std::snprintf(name, sizeof name, "%016llx%016llx",
-                static_cast<unsigned long long>(digest.high64),
+  std::snprintf(name, sizeof name, "%016llx%016llx", static_cast<unsigned long long>(digest.high64),
                 static_cast<unsigned long long>(digest.low64));
   const auto path = directory_ / "files" / name;
   if (!std::filesystem::exists(path)) {

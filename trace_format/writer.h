@@ -8,9 +8,9 @@
 
 namespace heddle {
 
-// Append-only. What flush() returned from survives the death of the writer. Throws std::system_error
-// naming the file where the system refuses a write (disk full, say); the trace then holds what was
-// flushed before.
+// Append-only. What flush() returned from survives the death of the writer. Throws
+// std::system_error naming the file where the system refuses a write (disk full, say); the trace
+// then holds what was flushed before.
 class TraceWriter {
  public:
   // Creates `directory` (mode 0700), which must not exist or be empty.

@@ -17,13 +17,22 @@ namespace {
 // Bytes that an ioctl writes through its third argument.
 uint64_t ioctl_output(uint64_t command) {
   switch (command) {
-    case TCGETS: return 36;     // struct termios of the kernel
-    case TIOCGWINSZ: return 8;
+    case TCGETS:
+      return 36;  // struct termios of the kernel
+    case TIOCGWINSZ:
+      return 8;
     case TIOCGPGRP:
-    case FIONREAD: return 4;
-    case TCSETS: case TCSETSW: case TCSETSF: case TIOCSWINSZ: case TIOCSPGRP: case FIONBIO:
+    case FIONREAD:
+      return 4;
+    case TCSETS:
+    case TCSETSW:
+    case TCSETSF:
+    case TIOCSWINSZ:
+    case TIOCSPGRP:
+    case FIONBIO:
       return 0;
-    default: return _IOC_DIR(command) & _IOC_READ ? _IOC_SIZE(command) : 0;
+    default:
+      return _IOC_DIR(command) & _IOC_READ ? _IOC_SIZE(command) : 0;
   }
 }
 
@@ -71,20 +80,32 @@ std::vector<MemoryEffect> collect_effects(const Syscall& call, const SyscallArgu
     const uint64_t at = a[output.index];
     if (at == 0) continue;
     switch (output.extent) {
-      case Extent::fixed: collect.add(at, output.unit); break;
-      case Extent::result: collect.add(at, count); break;
-      case Extent::elements: collect.add(at, output.unit * a[output.other]); break;
-      case Extent::returned: collect.add(at, output.unit * count); break;
-      case Extent::vector: collect.add_vector(at, a[output.other], count); break;
+      case Extent::fixed:
+        collect.add(at, output.unit);
+        break;
+      case Extent::result:
+        collect.add(at, count);
+        break;
+      case Extent::elements:
+        collect.add(at, output.unit * a[output.other]);
+        break;
+      case Extent::returned:
+        collect.add(at, output.unit * count);
+        break;
+      case Extent::vector:
+        collect.add_vector(at, a[output.other], count);
+        break;
       case Extent::sized:
-        collect.add(at, std::min<uint32_t>(memory.load<uint32_t>(a[output.other]).value_or(0), 256));
+        collect.add(at,
+                    std::min<uint32_t>(memory.load<uint32_t>(a[output.other]).value_or(0), 256));
         break;
       case Extent::message:
         if (const auto header = memory.load<msghdr>(at)) {
           collect.add(at, sizeof *header);
           collect.add(reinterpret_cast<uint64_t>(header->msg_name), header->msg_namelen);
           collect.add(reinterpret_cast<uint64_t>(header->msg_control), header->msg_controllen);
-          collect.add_vector(reinterpret_cast<uint64_t>(header->msg_iov), header->msg_iovlen, count);
+          collect.add_vector(reinterpret_cast<uint64_t>(header->msg_iov), header->msg_iovlen,
+                             count);
         }
         break;
     }

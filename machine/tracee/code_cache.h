@@ -54,7 +54,7 @@ class CodeCache {
   std::array<uint64_t, layout::kArenas.size()> next_;  // first free host address of each arena
   std::map<uint64_t, std::unique_ptr<Block>> blocks_;  // by host address
   std::unordered_map<uint64_t, Block*> by_pc_;
-  std::unordered_map<uint64_t, uint64_t> splits_;      // guest pc -> host address of phase 1
+  std::unordered_map<uint64_t, uint64_t> splits_;  // guest pc -> host address of phase 1
   std::unordered_map<uint64_t, const translator::ExitSite*> exits_;  // by host address of the int3
   struct Incoming {
     uint64_t field;  // host address of the rel32

@@ -13,7 +13,7 @@ namespace heddle {
 // A task's state between two runs, as the guest sees it.
 struct TaskContext {
   TaskId task = 0;
-  Registers registers;      // rip is a guest address; at phase 1 that of the split instruction
+  Registers registers;  // rip is a guest address; at phase 1 that of the split instruction
   Ticks ticks = 0;
   uint8_t phase = 0;
   uint64_t split_value = 0;  // phase 1: what was loaded
@@ -24,17 +24,17 @@ struct TaskContext {
 // Why the guest's code stopped running.
 struct Exit {
   enum class Kind : uint8_t {
-    syscall,    // at a syscall instruction, not executed
-    special,    // at a SpecialInstruction, not executed; see `site`
-    budget,     // the granted ticks are used up
-    fault,      // the instruction at the place raises `info.si_signo`; context is before it
-    point,      // explore mode: an access point (context.phase tells which half)
-    hook,       // analysis mode: at a hooked address
-    stop,       // reached run_exact's stop
-    log_full,   // analysis mode: the access log is full: drain, then resume_after_log()
-    signal,     // a signal of the outside: `info`; the context is NOT stored, the thread is stopped
-                // anywhere; hold it, ask for a stop soon, and keep_running()
-    event,      // a ptrace event stop or the thread's end: see `status`
+    syscall,   // at a syscall instruction, not executed
+    special,   // at a SpecialInstruction, not executed; see `site`
+    budget,    // the granted ticks are used up
+    fault,     // the instruction at the place raises `info.si_signo`; context is before it
+    point,     // explore mode: an access point (context.phase tells which half)
+    hook,      // analysis mode: at a hooked address
+    stop,      // reached run_exact's stop
+    log_full,  // analysis mode: the access log is full: drain, then resume_after_log()
+    signal,    // a signal of the outside: `info`; the context is NOT stored, the thread is stopped
+               // anywhere; hold it, ask for a stop soon, and keep_running()
+    event,     // a ptrace event stop or the thread's end: see `status`
   };
   Kind kind = Kind::event;
   int status = 0;  // wait(2)'s status word
@@ -59,9 +59,9 @@ class GuestCpu {
   // before the next tick (a tick first gives a budget exit).
   void start_exact(const TaskContext& context, translator::Stop stop);
 
-  // Handles a change of state that wait(2) reported for the thread. Nothing: it was the machine's own
-  // business and the thread runs again. Otherwise the reason; for all kinds but signal, event and
-  // log_full `context` now holds the task's state.
+  // Handles a change of state that wait(2) reported for the thread. Nothing: it was the machine's
+  // own business and the thread runs again. Otherwise the reason; for all kinds but signal, event
+  // and log_full `context` now holds the task's state.
   std::optional<Exit> stopped(int status, TaskContext& context);
 
   // start() and stopped() in a loop until there is an Exit.

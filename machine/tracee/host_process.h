@@ -60,8 +60,8 @@ class HostProcess {
   void install();
   std::shared_ptr<SharedCode> shared_code() const { return code_; }
 
-  // Runs a system call in the stopped thread `by` and gives its result; the thread's registers are as
-  // before. Needs install() (or a place to execute from: see cpp).
+  // Runs a system call in the stopped thread `by` and gives its result; the thread's registers are
+  // as before. Needs install() (or a place to execute from: see cpp).
   int64_t remote_syscall(HostThread& by, uint64_t number, std::array<uint64_t, 6> arguments);
   int64_t remote_syscall(uint64_t number, std::array<uint64_t, 6> arguments) {
     return remote_syscall(thread_, number, arguments);

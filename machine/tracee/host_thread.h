@@ -23,8 +23,8 @@ class TraceeGone : public std::runtime_error {
 // Extended registers as PTRACE_GETREGSET(NT_X86_XSTATE) gives them: the XSAVE standard format.
 using RawExtendedState = std::vector<uint8_t>;
 
-// A thread that we traced with PTRACE_SEIZE. All calls but wait(), poll() and kill() need it stopped.
-// Does not own the thread's life: ends with PTRACE_O_EXITKILL or when the caller kills it.
+// A thread that we traced with PTRACE_SEIZE. All calls but wait(), poll() and kill() need it
+// stopped. Does not own the thread's life: ends with PTRACE_O_EXITKILL or when the caller kills it.
 class HostThread {
  public:
   HostThread() = default;

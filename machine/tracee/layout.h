@@ -1,5 +1,5 @@
-// Where the machine's own memory lies in a guest's address space. The same for recording, replay and
-// exploration, so that a trace made under one runs under the others.
+// Where the machine's own memory lies in a guest's address space. The same for recording, replay
+// and exploration, so that a trace made under one runs under the others.
 #pragma once
 
 #include <array>

@@ -29,7 +29,7 @@ class ProcessMemory final : public GuestMemory {
 // One line of /proc/PID/maps.
 struct MapsEntry {
   uint64_t start = 0, end = 0;
-  uint32_t prot = 0;    // PROT_*
+  uint32_t prot = 0;  // PROT_*
   bool shared = false;
   uint64_t offset = 0;
   uint64_t inode = 0;

@@ -8,7 +8,9 @@
 namespace heddle {
 namespace {
 
-constexpr uint64_t bit(int signal) { return uint64_t{1} << (signal - 1); }
+constexpr uint64_t bit(int signal) {
+  return uint64_t{1} << (signal - 1);
+}
 constexpr uint64_t kUnblockable = (uint64_t{1} << (SIGKILL - 1)) | (uint64_t{1} << (SIGSTOP - 1));
 
 struct WireStack {  // stack_t
@@ -41,13 +43,30 @@ SignalState::Disposition SignalState::disposition(int signal) const {
     if (handler != 0) return Disposition::handle;
   }
   switch (signal) {
-    case SIGCHLD: case SIGURG: case SIGWINCH: return Disposition::ignore;
-    case SIGCONT: return Disposition::resume;
-    case SIGSTOP: case SIGTSTP: case SIGTTIN: case SIGTTOU: return Disposition::stop;
-    case SIGQUIT: case SIGILL: case SIGABRT: case SIGFPE: case SIGSEGV: case SIGBUS: case SIGSYS:
-    case SIGTRAP: case SIGXCPU: case SIGXFSZ:
+    case SIGCHLD:
+    case SIGURG:
+    case SIGWINCH:
+      return Disposition::ignore;
+    case SIGCONT:
+      return Disposition::resume;
+    case SIGSTOP:
+    case SIGTSTP:
+    case SIGTTIN:
+    case SIGTTOU:
+      return Disposition::stop;
+    case SIGQUIT:
+    case SIGILL:
+    case SIGABRT:
+    case SIGFPE:
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGSYS:
+    case SIGTRAP:
+    case SIGXCPU:
+    case SIGXFSZ:
       return Disposition::core;
-    default: return Disposition::terminate;
+    default:
+      return Disposition::terminate;
   }
 }
 
@@ -108,18 +127,24 @@ int64_t SignalState::rt_sigaction(const std::array<uint64_t, 6>& a, const GuestM
 }
 
 int64_t SignalState::rt_sigprocmask(TaskId task, const std::array<uint64_t, 6>& a,
-                                    const GuestMemory& memory,
-                                    std::vector<MemoryEffect>* effects) {
+                                    const GuestMemory& memory, std::vector<MemoryEffect>* effects) {
   if (a[3] != 8) return -EINVAL;
   const uint64_t old = mask(task);
   if (a[1] != 0) {
     const auto set = memory.load<uint64_t>(a[1]);
     if (!set) return -EFAULT;
     switch (a[0]) {
-      case SIG_BLOCK: set_mask(task, old | *set); break;
-      case SIG_UNBLOCK: set_mask(task, old & ~*set); break;
-      case SIG_SETMASK: set_mask(task, *set); break;
-      default: return -EINVAL;
+      case SIG_BLOCK:
+        set_mask(task, old | *set);
+        break;
+      case SIG_UNBLOCK:
+        set_mask(task, old & ~*set);
+        break;
+      case SIG_SETMASK:
+        set_mask(task, *set);
+        break;
+      default:
+        return -EINVAL;
     }
   }
   if (a[2] != 0) effects->push_back(effect(a[2], old));

@@ -50,14 +50,30 @@ bool Block::instruction(const Instruction& in) {
     origin(in.pc);
   }
   switch (in.info.mnemonic) {
-    case ZYDIS_MNEMONIC_SYSCALL: syscall(in); return false;
-    case ZYDIS_MNEMONIC_RDTSC: special(in, SpecialInstruction::rdtsc); return false;
-    case ZYDIS_MNEMONIC_RDTSCP: special(in, SpecialInstruction::rdtscp); return false;
-    case ZYDIS_MNEMONIC_CPUID: special(in, SpecialInstruction::cpuid); return false;
-    case ZYDIS_MNEMONIC_RDRAND: special(in, SpecialInstruction::rdrand); return false;
-    case ZYDIS_MNEMONIC_RDSEED: special(in, SpecialInstruction::rdseed); return false;
-    case ZYDIS_MNEMONIC_RDPID: special(in, SpecialInstruction::rdpid); return false;
-    case ZYDIS_MNEMONIC_XGETBV: special(in, SpecialInstruction::xgetbv); return false;
+    case ZYDIS_MNEMONIC_SYSCALL:
+      syscall(in);
+      return false;
+    case ZYDIS_MNEMONIC_RDTSC:
+      special(in, SpecialInstruction::rdtsc);
+      return false;
+    case ZYDIS_MNEMONIC_RDTSCP:
+      special(in, SpecialInstruction::rdtscp);
+      return false;
+    case ZYDIS_MNEMONIC_CPUID:
+      special(in, SpecialInstruction::cpuid);
+      return false;
+    case ZYDIS_MNEMONIC_RDRAND:
+      special(in, SpecialInstruction::rdrand);
+      return false;
+    case ZYDIS_MNEMONIC_RDSEED:
+      special(in, SpecialInstruction::rdseed);
+      return false;
+    case ZYDIS_MNEMONIC_RDPID:
+      special(in, SpecialInstruction::rdpid);
+      return false;
+    case ZYDIS_MNEMONIC_XGETBV:
+      special(in, SpecialInstruction::xgetbv);
+      return false;
     case ZYDIS_MNEMONIC_INT3:
     case ZYDIS_MNEMONIC_INT1:
       exit(ExitKind::trap, in.pc).length = in.info.length;
@@ -84,8 +100,7 @@ bool Block::instruction(const Instruction& in) {
   }
   for (unsigned i = 0; i < in.info.operand_count; ++i) {
     if (in.operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-        in.operands[i].mem.segment == ZYDIS_REGISTER_GS &&
-        in.info.mnemonic != ZYDIS_MNEMONIC_NOP) {
+        in.operands[i].mem.segment == ZYDIS_REGISTER_GS && in.info.mnemonic != ZYDIS_MNEMONIC_NOP) {
       exit(ExitKind::unsupported, in.pc).length = in.info.length;
       return false;
     }
@@ -112,8 +127,7 @@ void Block::copy(const Instruction& in) {
     const auto& op = in.operands[i];
     if (op.type != ZYDIS_OPERAND_TYPE_MEMORY || op.mem.base != ZYDIS_REGISTER_RIP) continue;
     const uint64_t target = in.next() + static_cast<uint64_t>(op.mem.disp.value);
-    const auto moved =
-        static_cast<int64_t>(target - (host_base_ + offset() + in.info.length));
+    const auto moved = static_cast<int64_t>(target - (host_base_ + offset() + in.info.length));
     if (moved != static_cast<int32_t>(moved))
       throw std::range_error("an operand is out of the code cache's reach at " + bytes_text(in));
     const auto displacement = static_cast<int32_t>(moved);

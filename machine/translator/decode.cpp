@@ -72,8 +72,8 @@ std::vector<OperandAccess> accesses(const Instruction& in) {
     access.size = op.size / 8;
     access.read = op.actions & ZYDIS_OPERAND_ACTION_MASK_READ;
     access.written = op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE;
-    access.locked = (in.info.attributes & ZYDIS_ATTRIB_HAS_LOCK) ||
-                    in.info.mnemonic == ZYDIS_MNEMONIC_XCHG;
+    access.locked =
+        (in.info.attributes & ZYDIS_ATTRIB_HAS_LOCK) || in.info.mnemonic == ZYDIS_MNEMONIC_XCHG;
     access.repeated = string && (in.info.attributes & ZYDIS_ATTRIB_HAS_REP);
     if (access.size != 0 && (access.read || access.written)) found.push_back(access);
   }

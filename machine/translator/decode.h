@@ -22,7 +22,8 @@ struct Instruction {
 
 // The instruction at `pc`; nothing where the bytes are not one. `readable` tells how many bytes of
 // code there were, so that "no code" and "no instruction" can be told apart.
-std::optional<Instruction> decode(const CodeSource& source, uint64_t pc, size_t* readable = nullptr);
+std::optional<Instruction> decode(const CodeSource& source, uint64_t pc,
+                                  size_t* readable = nullptr);
 
 // "0x401136: 83 05 f4 2e 00 00 01"
 std::string bytes_text(const Instruction& instruction);

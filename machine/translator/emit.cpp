@@ -15,10 +15,14 @@ Block::Mem Block::state(uint32_t offset, uint32_t size) {
 Block::Gp Block::gp(Register reg, uint32_t size) {
   const auto id = static_cast<uint32_t>(reg);
   switch (size) {
-    case 1: return x86::gpb_lo(id);
-    case 2: return x86::gpw(id);
-    case 4: return x86::gpd(id);
-    default: return x86::gpq(id);
+    case 1:
+      return x86::gpb_lo(id);
+    case 2:
+      return x86::gpw(id);
+    case 4:
+      return x86::gpd(id);
+    default:
+      return x86::gpq(id);
   }
 }
 

@@ -18,12 +18,12 @@ std::vector<MemoryOperand> memory_operands(const CodeSource& source, const Regis
       return ZydisRegisterGetWidth(ZYDIS_MACHINE_MODE_LONG_64, reg) == 32 ? v & 0xffffffff : v;
     };
     MemoryOperand operand;
-    operand.address = value(m.base) + value(m.index) * m.scale + static_cast<uint64_t>(m.disp.value);
+    operand.address =
+        value(m.base) + value(m.index) * m.scale + static_cast<uint64_t>(m.disp.value);
     if (m.segment == ZYDIS_REGISTER_FS) operand.address += registers[Register::fs_base];
-    operand.size = access.repeated
-                       ? static_cast<uint32_t>(access.size * registers[Register::rcx])
-                       : access.size;
-    operand.kind = access.locked                    ? AccessKind::locked
+    operand.size = access.repeated ? static_cast<uint32_t>(access.size * registers[Register::rcx])
+                                   : access.size;
+    operand.kind = access.locked                   ? AccessKind::locked
                    : access.read && access.written ? AccessKind::update
                    : access.written                ? AccessKind::write
                                                    : AccessKind::read;

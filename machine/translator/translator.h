@@ -1,7 +1,7 @@
 // x86-64 in, code-cache bytes out: a pure function from guest code to host code.
 //
-// In a nutshell: a block of guest instructions, from its entry to the next unconditional transfer of
-// control, becomes host code that does the same to registers, flags, memory and stack, and that
+// In a nutshell: a block of guest instructions, from its entry to the next unconditional transfer
+// of control, becomes host code that does the same to registers, flags, memory and stack, and that
 //   - counts a tick at every backward branch taken, call, indirect jump and return,
 //   - leaves through an exit (one int3, known by its address) for what the machine must decide.
 // Guest registers stay in their own host registers; gs addresses heddle_task_state; the guest's
@@ -105,8 +105,8 @@ struct Stop {
 };
 
 struct Options {
-  // Leave just before executing the instruction at stop->pc (phase 1: split it and leave between its
-  // load and its store) wherever it occurs in this block. For exact, throw-away fragments.
+  // Leave just before executing the instruction at stop->pc (phase 1: split it and leave between
+  // its load and its store) wherever it occurs in this block. For exact, throw-away fragments.
   std::optional<Stop> stop;
   // Guest addresses of instructions that get access points: phase 0 before the access, and, for an
   // unlocked read-modify-write, phase 1 between load and store. Not owned; null: none.
@@ -120,9 +120,9 @@ struct Options {
   uint32_t max_instructions = 64;  // per block
 };
 
-// Translates the block at guest address `pc` for execution at `host_base`, which must be within 2 GiB
-// of everything that its RIP-relative operands name (throws std::range_error naming the instruction
-// otherwise). Never fails for want of decodable code: that becomes an exit.
+// Translates the block at guest address `pc` for execution at `host_base`, which must be within 2
+// GiB of everything that its RIP-relative operands name (throws std::range_error naming the
+// instruction otherwise). Never fails for want of decodable code: that becomes an exit.
 Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
                       const Options& options);
 

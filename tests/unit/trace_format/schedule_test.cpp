@@ -1,0 +1,34 @@
+#include "trace_format/schedule.h"
+
+#include <gtest/gtest.h>
+
+namespace heddle {
+namespace {
+
+TEST(Schedule, PrintsAndParsesBack) {
+  Schedule schedule;
+  schedule.steps.push_back({{1, 5321, 0x401156, 1}, 2, 0});
+  schedule.steps.push_back({{2, 0, ~uint64_t{0}, 0}, 1, 10});
+  EXPECT_EQ(schedule.text(), "1@5321:401156.1>2,2@0:ffffffffffffffff>1!10");
+  EXPECT_EQ(Schedule::parse(schedule.text()), schedule);
+}
+
+TEST(Schedule, TheEmptyOneIsADash) {
+  EXPECT_EQ(Schedule{}.text(), "-");
+  EXPECT_EQ(Schedule::parse("-"), Schedule{});
+}
+
+TEST(Schedule, ErrorsNameTheOffset) {
+  for (const auto* bad : {"", "1", "1@", "1@2", "1@2:", "1@2:zz>1", "1@2:3", "1@2:3>", "1@2:3>4,",
+                          "1@2:3>4;", "1@2:3.9>4", "1@2:3>4!65", "99999999999@2:3>4", "-1@2:3>4"}) {
+    try {
+      Schedule::parse(bad);
+      ADD_FAILURE() << "accepted: " << bad;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_NE(std::string(error.what()).find("at offset"), std::string::npos) << bad;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace heddle
