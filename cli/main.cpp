@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   heddle::cli::add_record(app, status);
   heddle::cli::add_replay(app, status);
   heddle::cli::add_events(app, status);
+  heddle::cli::add_explore(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

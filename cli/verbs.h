@@ -8,5 +8,6 @@ namespace heddle::cli {
 void add_record(CLI::App& app, int& status);
 void add_replay(CLI::App& app, int& status);
 void add_events(CLI::App& app, int& status);
+void add_explore(CLI::App& app, int& status);
 
 }  // namespace heddle::cli

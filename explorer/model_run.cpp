@@ -12,17 +12,7 @@
 #include "replayer/divergence.h"
 
 namespace heddle {
-namespace {
-
-// SplitMix64 (Steele, Lea, Flood, OOPSLA'14).
-uint64_t next_random(uint64_t& state) {
-  uint64_t z = (state += 0x9e3779b97f4a7c15);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
-  return z ^ (z >> 31);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 std::string_view name(Verdict verdict) {
   switch (verdict) {
@@ -111,12 +101,13 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
       return Step::goes_on;
     case SyscallAnswer::Kind::perform: {
       answer.result = guest.perform(request, std::nullopt, s_.kernel.file_of(request));
-      s_.kernel.performed(task, answer.result);
       finish_call(task, request, answer, false);
       guest.complete(task, answer.result);
       return Step::goes_on;
     }
     case SyscallAnswer::Kind::blocks:
+      // What the task did up to this call comes before what others do while it waits in it.
+      add(event::Switch{0}, task);
       waiting_[task] = request;
       return Step::blocked;
     case SyscallAnswer::Kind::new_task:
@@ -244,9 +235,7 @@ ModelRun::Step ModelRun::settle_before_running(TaskId task) {
   Guest& guest = *s_.guest;
   const auto waiting = waiting_.find(task);
   if (waiting != waiting_.end()) {
-    if (!s_.kernel.can_collect(task) && s_.kernel.signals().deliverable(task))
-      s_.kernel.interrupt(task);
-    const SyscallAnswer answer = s_.kernel.collect(task, guest.memory());
+    const SyscallAnswer answer = s_.kernel.collect(task);
     const bool again = answer.result <= -512 && answer.result >= -516;
     finish_call(task, waiting->second, answer, again);
     waiting_.erase(waiting);
@@ -328,7 +317,7 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     const Ticks before = guest.task(task).ticks;
     const Exit exit = execute(task);
     const Place after = guest.task(task).place();
-    s_.kernel.ran(task, after.ticks - before);
+    s_.kernel.ran(after.ticks - before);
     s_.ticks += after.ticks - before;
     situation_.at = after;
     Step step = Step::goes_on;

@@ -52,6 +52,14 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
     }
     if (is_error(got)) refuse(got, "placing the mapping " + mapping.path);
   }
+  if (options.log_accesses) {
+    const auto size =
+        layout::kAccessLog.size - kPage;  // the last page stays inaccessible: the guard
+    const int64_t got = process_.remote_syscall(
+        SYS_mmap, {layout::kAccessLog.start, size, PROT_READ | PROT_WRITE,
+                   MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0});
+    if (is_error(got)) refuse(got, "placing the access log");
+  }
   apply(exec.contents);
   brk_start_ = brk_ = exec.brk;
   cpu_ = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);

@@ -1,0 +1,134 @@
+#include "explorer/report/finding_text.h"
+
+#include <cstdio>
+
+#include "explorer/report/style.h"
+
+namespace heddle::report {
+namespace {
+
+constexpr size_t kMostDifferences = 8;
+
+std::string hexadecimal(uint64_t number) {
+  char text[24];
+  std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(number));
+  return text;
+}
+
+std::string source(const Frame& frame) {
+  if (frame.file.empty()) return {};
+  std::string text = printable(frame.file);
+  if (frame.line != 0) text += ":" + std::to_string(frame.line);
+  return text;
+}
+
+std::string position(const Frame& frame) {
+  std::string text = frame.function.empty() ? hexadecimal(frame.pc) : printable(frame.function);
+  const std::string where = source(frame);
+  if (!where.empty())
+    text += " " + where;
+  else if (!frame.module.empty())
+    text += " (" + printable(frame.module) + ")";
+  return text;
+}
+
+std::string variable_of(const FindingText& finding) {
+  for (const Side& side : finding.sides)
+    if (!side.variable.empty()) return printable(side.variable);
+  return {};
+}
+
+std::string side_text(const Side& side, const Style& style) {
+  std::string text =
+      "  " + style(Emphasis::name, printable(side.who)) + ": " + printable(side.what);
+  if (!side.variable.empty()) text += " of " + printable(side.variable);
+  if (side.address != 0) text += " at " + hexadecimal(side.address);
+  text += "\n";
+  for (size_t i = 0; i < side.stack.size(); ++i)
+    text += "    " + frame_text(i, side.stack[i]) + "\n";
+  if (side.stack.empty()) text += "    (no stack)\n";
+  return text;
+}
+
+std::string signal_text(int32_t signal) {
+  return signal == 0 ? "" : ", signal " + std::to_string(signal) + " arrives";
+}
+
+std::string step_text(const DecidingStep& deciding) {
+  const Place& at = deciding.step.at;
+  std::string text = "  thread " + std::to_string(at.task);
+  switch (at.phase) {
+    case 1:
+      text += " is stopped between the load and the store of ";
+      break;
+    case 2:
+      text += " waits or ends in ";
+      break;
+    default:
+      text += " is stopped before ";
+  }
+  Frame frame = deciding.at;
+  if (frame.pc == 0) frame.pc = at.pc;
+  return text + position(frame) + signal_text(deciding.step.signal) + "; thread " +
+         std::to_string(deciding.step.next) + " goes on\n";
+}
+
+}  // namespace
+
+std::string frame_text(size_t number, const Frame& frame) {
+  return "#" + std::to_string(number) + " " + position(frame);
+}
+
+std::string finding_line(const FindingText& finding) {
+  std::string text = printable(finding.kind);
+  if (const std::string variable = variable_of(finding); !variable.empty())
+    text += " on " + variable;
+  for (size_t i = 0; i < finding.sides.size(); ++i) {
+    if (finding.sides[i].stack.empty()) continue;
+    text += (i == 0 ? ": " : " and ") + position(finding.sides[i].stack.front());
+  }
+  return text;
+}
+
+std::string finding_text(const FindingText& finding, bool colour) {
+  const Style style(colour);
+  std::string text = style(Emphasis::bad, printable(finding.kind));
+  if (const std::string variable = variable_of(finding); !variable.empty())
+    text += style(Emphasis::heading, " on " + variable);
+  if (!finding.consequence.empty()) text += ": " + printable(finding.consequence);
+  text += "  " + style(Emphasis::dim, "[" + printable(finding.fingerprint) + "]") + "\n\n";
+
+  for (const Side& side : finding.sides) text += side_text(side, style) + "\n";
+
+  if (!finding.differences.empty()) {
+    text += style(Emphasis::heading, "what differed") + " (" + printable(finding.verdict) + ")\n";
+    size_t shown = 0;
+    for (const Difference& difference : finding.differences) {
+      if (shown++ == kMostDifferences) {
+        text += "  and " + grouped(finding.differences.size() - kMostDifferences) + " more\n";
+        break;
+      }
+      text += "  " + printable(difference.of) + "\n";
+      text += style(Emphasis::good, "    recorded  " + printable(difference.expected)) + "\n";
+      text += style(Emphasis::bad, "    explored  " + printable(difference.actual)) + "\n";
+    }
+    text += "\n";
+  }
+  if (!finding.deciding.empty()) {
+    text += style(Emphasis::heading, "what decides") + "\n";
+    for (const DecidingStep& step : finding.deciding) text += step_text(step);
+    text += "\n";
+  }
+  text += style(Emphasis::heading, "schedule") + "  " + finding.schedule.text() + "\n";
+  text += "found by  " + printable(finding.strategy) + ", seed " + std::to_string(finding.seed) +
+          ", after " + counted(finding.schedules_tried, "schedule") + "; ";
+  text += finding.confirmed == 0
+              ? "not run again"
+              : "failed again in " + counted(finding.confirmed, "run") + " of this schedule";
+  text += "\n";
+  if (!finding.replay_command.empty())
+    text += "replay    " + style(Emphasis::name, finding.replay_command) + "\n";
+  return text;
+}
+
+}  // namespace heddle::report

@@ -1,0 +1,41 @@
+// Several strategies, taken in turns.
+//
+// That no single one finds every bug, and which ones go together, is measured in P. Thomson et al.,
+// "Concurrency Testing Using Controlled Schedulers: An Empirical Study", TOPC 2016.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "explorer/strategies/pct.h"
+#include "explorer/strategies/strategy.h"
+
+namespace heddle {
+
+// The first `head` runs are the first member's; then the members alternate. Each member's own runs
+// count from 0 without gaps.
+class Portfolio final : public Strategy {
+ public:
+  // Throws std::invalid_argument if there are no members.
+  Portfolio(std::vector<std::unique_ptr<Strategy>> members, uint64_t head);
+
+  void begin(uint64_t run) override;
+  Decision decide(const Situation& situation) override { return current().decide(situation); }
+  std::string name() const override { return current().name(); }
+  std::string describe() const override { return current().describe(); }
+
+  // The member whose run it is.
+  Strategy& current() const { return *members_[member_]; }
+
+ private:
+  std::vector<std::unique_ptr<Strategy>> members_;
+  uint64_t head_;
+  size_t member_ = 0;
+};
+
+// The explorer's own: each target in both orders first (if there are targets), then in turns more
+// of them, PCT of depths 2 and 3, and the random walk. `estimate` tells ticks and accesses.
+std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> targets,
+                                          const Pct::Options& estimate);
+
+}  // namespace heddle

@@ -1,0 +1,31 @@
+// What the explorer's schedulers have in common.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "machine/scheduler.h"
+
+namespace heddle {
+
+// A pair of access sites to be put next to each other.
+struct Target {
+  uint64_t first_pc = 0, second_pc = 0;
+  uint64_t address = 0;                        // where the two met in the analysed run; 0: anywhere
+  uint32_t size = 0;                           // bytes, with address
+  uint32_t first_count = 0, second_count = 0;  // executions in the analysed run; 0: unknown
+  bool first_updates = false, second_updates = false;  // unlocked read-modify-writes
+  bool operator==(const Target&) const = default;
+};
+
+// A Scheduler with a name. Run k of a strategy with seed s makes the same decisions in the same
+// situations, whichever runs came before.
+class Strategy : public Scheduler {
+ public:
+  // Of the family, for the command line and tables: "pct".
+  virtual std::string name() const = 0;
+  // What the current run does, on one line: "pct depth 3 seed 7 run 12".
+  virtual std::string describe() const = 0;
+};
+
+}  // namespace heddle
