@@ -76,7 +76,32 @@ int explore(const Options& options) {
   return infeasible == summary.schedules && infeasible != 0 ? 2 : 0;
 }
 
+int races(const std::string& trace) {
+  Exploration exploration(find_trace(trace));
+  exploration.analyse();
+  const auto& found = exploration.summary().races;
+  for (const auto& race : found)
+    std::printf("%s\n  and %s, both on 0x%llx, unordered\n", race.first_site.c_str(),
+                race.second_site.c_str(),
+                static_cast<unsigned long long>(race.candidate.first.address));
+  return found.empty() ? 0 : kFound;
+}
+
 }  // namespace
+
+void add_races(CLI::App& app, int& status) {
+  auto trace = std::make_shared<std::string>("latest");
+  auto* verb = app.add_subcommand("races", "Print the pairs of accesses that nothing orders");
+  verb->add_option("trace", *trace, "A path, an id (t1, t2, ...) or latest");
+  verb->callback([trace, &status] {
+    try {
+      status = races(*trace);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "heddle: %s\n", error.what());
+      status = 2;
+    }
+  });
+}
 
 void add_explore(CLI::App& app, int& status) {
   auto options = std::make_shared<Options>();

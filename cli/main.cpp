@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   heddle::cli::add_replay(app, status);
   heddle::cli::add_events(app, status);
   heddle::cli::add_explore(app, status);
+  heddle::cli::add_races(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

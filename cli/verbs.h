@@ -8,6 +8,7 @@ namespace heddle::cli {
 void add_record(CLI::App& app, int& status);
 void add_replay(CLI::App& app, int& status);
 void add_events(CLI::App& app, int& status);
+void add_races(CLI::App& app, int& status);
 void add_explore(CLI::App& app, int& status);
 
 }  // namespace heddle::cli

@@ -1,12 +1,13 @@
 #include "explorer/exploration.h"
 
-#include <elfutils/libdwfl.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
 #include <stdexcept>
+#include <unordered_map>
 
+#include "explorer/goroutines.h"
 #include "explorer/strategies/random_at_accesses.h"
 #include "replayer/replayer.h"
 #include "trace_format/writer.h"
@@ -24,11 +25,23 @@ Exploration::Exploration(const std::filesystem::path& trace) : directory_(trace)
     throw TraceError(trace.string() + ": the trace does not begin with a program");
   if (!reader_.cut_off().empty()) throw TraceError(reader_.cut_off());
   cpuid_ = cpuid_answers(*recording_);
+  std::vector<Module> modules;
+  const auto consider = [&](uint64_t start, const std::optional<FileRange>& file) {
+    if (file && file->offset == 0) modules.push_back({start, reader_.pinned(file->content)});
+  };
+  for (const auto& m : std::get<event::Exec>(recording_->front().body).mappings)
+    consider(m.start, m.file);
+  for (const auto& event : *recording_)
+    if (const auto* call = std::get_if<event::Syscall>(&event.body))
+      consider(static_cast<uint64_t>(call->result), call->file);
+  symbols_ = std::make_unique<Symbols>(modules);
 }
 
 void Exploration::analyse() {
   translator::Options options;
   options.log_accesses = true;
+  Goroutines goroutines(*symbols_);
+  options.hooks = &goroutines.hooks();
   Replayer replayer(
       recording_->front(), [this](const std::string& content) { return reader_.pinned(content); },
       [this](int stream, std::span<const uint8_t> bytes) {
@@ -37,31 +50,44 @@ void Exploration::analyse() {
       options);
   RaceDetector detector;
   std::map<TaskId, uint64_t> clear_tid;
+  std::unordered_map<uint64_t, bool> internal;
+  const auto is_internal = [&](uint64_t pc) {
+    const auto [it, fresh] = internal.try_emplace(pc, false);
+    if (fresh) it->second = goroutines.internal(symbols_->function(pc));
+    return it->second;
+  };
   const auto drain = [&] {
     Guest& guest = replayer.guest();
     for (const auto& entry : guest.cpu().drain_log()) {
       Access access;
-      access.strand = guest.current();
+      access.strand = goroutines.strand(guest.current());
       access.place = {guest.current(), 0, entry.pc, 0};
       access.address = entry.address;
       access.size = entry.size;
       access.kind = static_cast<AccessKind>(entry.kind);
+      access.ordered_only = is_internal(entry.pc);
       detector.access(access);
     }
   };
-  replayer.on_instrumentation = [&](const Exit&) {
+  replayer.on_instrumentation = [&](const Exit& exit) {
     drain();
-    replayer.guest().cpu().resume_after_log();
+    Guest& guest = replayer.guest();
+    if (exit.kind == Exit::Kind::log_full) {
+      guest.cpu().resume_after_log();
+      return;
+    }
+    goroutines.hooked(guest.task(guest.current()), guest.memory(), detector);
+    guest.cpu().thread().resume();
   };
   for (size_t i = 1; i < recording_->size(); ++i) {
     const Event& event = (*recording_)[i];
-    const TaskId task = event.place.task;
     replayer.advance(event);
     drain();
+    const StrandId task = goroutines.strand(event.place.task);
     if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
       const auto& a = call->arguments;
       if (call->child != 0) {
-        detector.fork(task, call->child);
+        detector.fork(task, goroutines.strand(call->child));
         for (const auto& effect : call->effects) clear_tid[call->child] = effect.address;
       }
       if (call->number == SYS_futex) {
@@ -188,43 +214,7 @@ void Exploration::store(const Failure& failure, const std::filesystem::path& dir
 }
 
 std::string Exploration::site(uint64_t pc) const {
-  static const Dwfl_Callbacks callbacks = {dwfl_build_id_find_elf, dwfl_standard_find_debuginfo,
-                                           dwfl_offline_section_address, nullptr};
-  char text[64];
-  std::snprintf(text, sizeof text, "0x%llx", static_cast<unsigned long long>(pc));
-  Dwfl* dwfl = dwfl_begin(&callbacks);
-  const auto report = [&](uint64_t start, uint64_t size, const std::optional<FileRange>& file) {
-    if (!file || pc - start >= size) return;
-    // The first page of the file lies where the module was loaded.
-    uint64_t base = start - file->offset;
-    const auto consider = [&](uint64_t at, const std::optional<FileRange>& other) {
-      if (other && other->content == file->content && other->offset == 0) base = at;
-    };
-    for (const auto& m : std::get<event::Exec>(recording_->front().body).mappings)
-      consider(m.start, m.file);
-    for (const auto& event : *recording_)
-      if (const auto* call = std::get_if<event::Syscall>(&event.body))
-        consider(static_cast<uint64_t>(call->result), call->file);
-    const auto path = reader_.pinned(file->content);
-    dwfl_report_elf(dwfl, path.c_str(), path.c_str(), -1, base, false);
-  };
-  for (const auto& m : std::get<event::Exec>(recording_->front().body).mappings)
-    report(m.start, m.size, m.file);
-  for (const auto& event : *recording_)
-    if (const auto* call = std::get_if<event::Syscall>(&event.body); call && call->result > 0)
-      report(static_cast<uint64_t>(call->result), call->arguments[1], call->file);
-  dwfl_report_end(dwfl, nullptr, nullptr);
-  std::string out = text;
-  if (Dwfl_Module* module = dwfl_addrmodule(dwfl, pc)) {
-    if (const char* name = dwfl_module_addrname(module, pc)) out = name;
-    if (Dwfl_Line* line = dwfl_module_getsrc(module, pc)) {
-      int number = 0;
-      if (const char* file = dwfl_lineinfo(line, nullptr, &number, nullptr, nullptr, nullptr))
-        out += std::string(" ") + file + ":" + std::to_string(number);
-    }
-  }
-  dwfl_end(dwfl);
-  return out;
+  return symbols_->site(pc);
 }
 
 }  // namespace heddle

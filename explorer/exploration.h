@@ -7,6 +7,7 @@
 
 #include "explorer/model_run.h"
 #include "explorer/race_detector.h"
+#include "machine/stacks/symbols.h"
 #include "trace_format/reader.h"
 
 namespace heddle {
@@ -60,6 +61,7 @@ class Exploration {
   TraceReader reader_;
   std::shared_ptr<const std::vector<Event>> recording_;
   CpuidTable cpuid_;
+  std::unique_ptr<Symbols> symbols_;
   std::set<uint64_t> points_;
   std::unique_ptr<ModelState> start_;
   std::string output_, error_;

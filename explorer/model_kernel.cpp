@@ -82,6 +82,8 @@ SyscallAnswer ModelKernel::answer(const SyscallRequest& request, const GuestMemo
       std::erase(runnable_, task);
       runnable_.push_back(task);
       return done(0);
+    case SYS_getpid:
+      return done(tids_.contains(1) ? tids_.at(1) : 100001);
     case SYS_gettid:
       return done(tids_.contains(task) ? tids_.at(task) : 100000 + task);
     case SYS_set_tid_address:
@@ -355,6 +357,21 @@ bool ModelKernel::advance_time() {
   now_ = std::max(now_, first);
   ran(0);
   return true;
+}
+
+std::vector<TaskId> ModelKernel::sleepers() const {
+  std::vector<TaskId> tasks;
+  for (const auto& [task, waiter] : waiting_)
+    if (waiter.deadline != ~uint64_t{0}) tasks.push_back(task);
+  std::ranges::stable_sort(tasks, {}, [this](TaskId t) { return waiting_.at(t).deadline; });
+  return tasks;
+}
+
+void ModelKernel::advance_to(TaskId sleeper) {
+  const auto it = waiting_.find(sleeper);
+  if (it == waiting_.end()) return;
+  now_ = std::max(now_, it->second.deadline);
+  ran(0);
 }
 
 std::string ModelKernel::deadlock_description() const {

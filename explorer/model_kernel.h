@@ -32,6 +32,9 @@ class ModelKernel {
   void ran(Ticks ticks);
   // Nobody is runnable: time jumps to the next deadline. False: there is none.
   bool advance_time();
+  // Tasks that wait with a time limit, by deadline; and time jumping to one's deadline.
+  std::vector<TaskId> sleepers() const;
+  void advance_to(TaskId sleeper);
   uint64_t now_ns() const { return now_; }
 
   // A signal to take before the task runs on.

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/table.h"
@@ -289,8 +290,11 @@ bool ModelRun::find_runnable() {
     }
     runnable_ = s_.kernel.runnable();
   }
-  situation_.runnable = runnable_;
   situation_.current_runnable = std::ranges::count(runnable_, s_.current) > 0;
+  situation_.ready = runnable_.size();
+  // Time may pass while a runnable task is held back: sleepers can be chosen too.
+  std::ranges::copy(s_.kernel.sleepers(), std::back_inserter(runnable_));
+  situation_.runnable = runnable_;
   return true;
 }
 
@@ -311,6 +315,7 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     if (std::ranges::count(runnable_, next) == 0)
       throw std::logic_error("a strategy chose a task that cannot run");
     note_switch(next);
+    s_.kernel.advance_to(next);
     const TaskId task = s_.current;
     if (settle_before_running(task) != Step::goes_on) break;
 

@@ -19,12 +19,15 @@ enum class DecisionPoint : uint8_t {
 
 struct Situation {
   DecisionPoint why = DecisionPoint::blocked;
-  Place at;                          // of the task that ran last
-  bool current_runnable = false;     // may at.task go on?
-  std::span<const TaskId> runnable;  // by time of becoming runnable, earliest first; never empty
-  uint64_t address = 0;              // access: the watched address about to be touched
-  uint32_t size = 0;                 // access: bytes
-  bool writes = false;               // access: stores (an update's phase 0 and 1 too)
+  Place at;                       // of the task that ran last
+  bool current_runnable = false;  // may at.task go on?
+  // By time of becoming runnable, earliest first; then those that wait for a time, by deadline:
+  // choosing one lets time jump to it. Never empty; the first `ready` are runnable now.
+  std::span<const TaskId> runnable;
+  size_t ready = 0;
+  uint64_t address = 0;  // access: the watched address about to be touched
+  uint32_t size = 0;     // access: bytes
+  bool writes = false;   // access: stores (an update's phase 0 and 1 too)
 };
 
 struct Decision {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <random>
+#include <vector>
 
 #include "machine/scheduler.h"
 
@@ -23,7 +24,8 @@ class RandomAtAccesses final : public Scheduler {
   uint64_t seed_;
   std::mt19937_64 random_;
   uint64_t switch_percent_ = 30;
-  TaskId current_ = 1;
+  TaskId held_ = 0;        // kept in front of, or inside, a racing access
+  uint64_t patience_ = 0;  // decisions for which it still is
 };
 
 }  // namespace heddle
