@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <unordered_map>
 
-#include "explorer/goroutines.h"
+#include "explorer/analysis.h"
 #include "explorer/strategies/random_at_accesses.h"
 #include "replayer/replayer.h"
 #include "trace_format/writer.h"
@@ -38,72 +38,12 @@ Exploration::Exploration(const std::filesystem::path& trace) : directory_(trace)
 }
 
 void Exploration::analyse() {
-  translator::Options options;
-  options.log_accesses = true;
-  Goroutines goroutines(*symbols_);
-  options.hooks = &goroutines.hooks();
-  Replayer replayer(
-      recording_->front(), [this](const std::string& content) { return reader_.pinned(content); },
-      [this](int stream, std::span<const uint8_t> bytes) {
-        (stream == 1 ? output_ : error_).append(bytes.begin(), bytes.end());
-      },
-      options);
-  RaceDetector detector;
-  std::map<TaskId, uint64_t> clear_tid;
-  std::unordered_map<uint64_t, bool> internal;
-  const auto is_internal = [&](uint64_t pc) {
-    const auto [it, fresh] = internal.try_emplace(pc, false);
-    if (fresh) it->second = goroutines.internal(symbols_->function(pc));
-    return it->second;
-  };
-  const auto drain = [&] {
-    Guest& guest = replayer.guest();
-    for (const auto& entry : guest.cpu().drain_log()) {
-      Access access;
-      access.strand = goroutines.strand(guest.current());
-      access.place = {guest.current(), 0, entry.pc, 0};
-      access.address = entry.address;
-      access.size = entry.size;
-      access.kind = static_cast<AccessKind>(entry.kind);
-      access.ordered_only = is_internal(entry.pc);
-      detector.access(access);
-    }
-  };
-  replayer.on_instrumentation = [&](const Exit& exit) {
-    drain();
-    Guest& guest = replayer.guest();
-    if (exit.kind == Exit::Kind::log_full) {
-      guest.cpu().resume_after_log();
-      return;
-    }
-    goroutines.hooked(guest.task(guest.current()), guest.memory(), detector);
-    guest.cpu().thread().resume();
-  };
-  for (size_t i = 1; i < recording_->size(); ++i) {
-    const Event& event = (*recording_)[i];
-    replayer.advance(event);
-    drain();
-    const StrandId task = goroutines.strand(event.place.task);
-    if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
-      const auto& a = call->arguments;
-      if (call->child != 0) {
-        detector.fork(task, goroutines.strand(call->child));
-        for (const auto& effect : call->effects) clear_tid[call->child] = effect.address;
-      }
-      if (call->number == SYS_futex) {
-        const auto command = a[1] & FUTEX_CMD_MASK;
-        if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) detector.futex_wake(task, a[0]);
-        if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET)
-          detector.futex_wait_returned(task, a[0]);
-      }
-      if (call->number == SYS_munmap) detector.forget(a[0], a[1]);
-    } else if (const auto* end = std::get_if<event::TaskExit>(&event.body)) {
-      for (const auto& effect : end->effects) detector.futex_wake(task, effect.address);
-    } else if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
-      status_ = over->status;
-    }
-  }
-  for (const auto& race : detector.races()) {
+  const auto files = [this](const std::string& content) { return reader_.pinned(content); };
+  AnalysedRun run = heddle::analyse(*recording_, files, *symbols_);
+  output_ = run.output;
+  error_ = run.error;
+  status_ = run.status;
+  for (const auto& race : run.races) {
     points_.insert(race.first.place.pc);
     points_.insert(race.second.place.pc);
     summary_.races.push_back({race, site(race.first.place.pc), site(race.second.place.pc)});

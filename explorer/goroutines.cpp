@@ -1,53 +1,190 @@
 #include "explorer/goroutines.h"
 
+#include <string_view>
+
+#include "machine/runtime/task_state.h"
+
 namespace heddle {
 namespace {
 
-constexpr uint64_t kGoStatement = ~uint64_t{0} - 1;  // object that a go statement releases
-constexpr uint64_t kGobufG = 16;                     // offset of gobuf.g (runtime2.go, Go 1.19)
+// Offsets in runtime.g and runtime.m (runtime2.go; unchanged from Go 1.5 to 1.22).
+constexpr uint64_t kGStack = 0;  // stack.lo, stack.hi
+constexpr uint64_t kGM = 0x30;
+constexpr uint64_t kMG0 = 0;
+
+// A thread's static TLS block ends at its fs base, where its control block begins.
+constexpr uint64_t kBelowFsBase = 0x1000;
+constexpr uint64_t kControlBlock = 0x1000;
+
+// What Go allocates lies from here on (runtime/malloc.go, arena hints on linux/amd64).
+constexpr uint64_t kGoHeap = 0xc000000000;
+constexpr uint64_t kGoHeapSize = uint64_t{1} << 36;
+
+// Objects of RaceDetector::release and acquire. Channels are at least 16 bytes apart.
+uint64_t sent(uint64_t channel) {
+  return channel;
+}
+uint64_t received(uint64_t channel) {
+  return channel + 1;
+}
+constexpr uint64_t kAnySent = 2, kAnyReceived = 3;
 
 }  // namespace
 
 Goroutines::Goroutines(const Symbols& symbols) {
-  for (const auto* name : {"runtime.gogo.abi0", "runtime.gogo"}) {
-    if (gogo_ != 0) break;
-    gogo_ = symbols.address_of(name).value_or(0);
-  }
-  if (gogo_ == 0) return;
-  hooks_.insert(gogo_);
-  if (const auto newproc = symbols.address_of("runtime.newproc")) hooks_.insert(*newproc);
+  // `gogo` is the tail of runtime.gogo, with the g in rdx.
+  watch(symbols, "gogo", Register::rdx, Watched::go_to);
+  if (calls_.empty()) return;
+  watch(symbols, "runtime.newproc", Register::rax, Watched::start);
+  watch(symbols, "runtime.runqput", Register::rbx, Watched::queue);
+  watch(symbols, "runtime.chansend", Register::rax, Watched::send);
+  watch(symbols, "runtime.chanrecv", Register::rax, Watched::receive);
+  watch(symbols, "runtime.closechan", Register::rax, Watched::close);
+  watch(symbols, "runtime.selectgo", Register::rax, Watched::select);
+  watch(symbols, "sync.(*Pool).Get", Register::rax, Watched::pool);
+  watch(symbols, "sync.(*Pool).Put", Register::rax, Watched::pool);
+  watch(symbols, "runtime.gcMarkTermination", Register::rax, Watched::collect);
 }
 
-StrandId Goroutines::numbered(uint64_t key, bool* fresh) {
-  const auto [it, made] = by_g_.try_emplace(key, static_cast<StrandId>(by_g_.size() + 1));
-  if (fresh) *fresh = made;
-  return it->second;
+void Goroutines::watch(const Symbols& symbols, const char* function, Register argument,
+                       Watched what) {
+  const auto address = symbols.address_of(function);
+  if (!address) return;
+  calls_[*address] = argument;
+  watched_[*address] = what;
+}
+
+StrandId Goroutines::numbered(uint64_t key) {
+  return by_key_.try_emplace(key, static_cast<StrandId>(by_key_.size() + 1)).first->second;
 }
 
 StrandId Goroutines::strand(TaskId task) {
   const auto it = running_.find(task);
-  return it != running_.end() ? it->second : numbered(task, nullptr);
+  return numbered(it != running_.end() ? it->second : task);
 }
 
-void Goroutines::hooked(const TaskContext& context, const GuestMemory& memory,
-                        RaceDetector& detector) {
-  if (context.registers[Register::rip] != gogo_) {
-    detector.release(strand(context.task), kGoStatement);
-    return;
+// What `strand` did so far comes before what waits for `released`; once back in the program it
+// comes after all that released `awaited`.
+void Goroutines::order(StrandId strand, uint64_t released, uint64_t awaited,
+                       RaceDetector& detector) {
+  detector.release(strand, released);
+  awaited_[strand].push_back(awaited);
+}
+
+void Goroutines::called(TaskId task, const LogEntry& entry, RaceDetector& detector) {
+  const uint64_t argument = entry.address;
+  const StrandId self = strand(task);
+  switch (watched_.at(entry.pc)) {
+    case Watched::go_to:
+      running_[task] = argument;
+      break;
+    case Watched::start:
+      starting_[task] = self;
+      break;
+    case Watched::queue:
+      if (const auto parent = starting_.find(task); parent != starting_.end()) {
+        detector.fork(parent->second, numbered(argument));
+        starting_.erase(parent);
+      }
+      break;
+    case Watched::send:
+      order(self, sent(argument), received(argument), detector);
+      order(self, kAnySent, kAnyReceived, detector);
+      break;
+    case Watched::receive:
+      order(self, received(argument), sent(argument), detector);
+      order(self, kAnyReceived, kAnySent, detector);
+      break;
+    case Watched::close:
+      detector.release(self, sent(argument));
+      detector.release(self, kAnySent);
+      break;
+    case Watched::select:
+      order(self, kAnySent, kAnyReceived, detector);
+      order(self, kAnyReceived, kAnySent, detector);
+      break;
+    case Watched::pool:
+      order(self, argument, argument, detector);
+      break;
+    case Watched::collect:
+      // What is allocated from now on may be memory that was something else.
+      detector.forget_accesses(kGoHeap, kGoHeapSize);
+      break;
   }
-  // gogo's one argument, a *gobuf, is above the return address (ABI0).
-  const auto gobuf = memory.load<uint64_t>(context.registers[Register::rsp] + 8);
-  const auto g = gobuf ? memory.load<uint64_t>(*gobuf + kGobufG) : std::nullopt;
-  if (!g) return;
-  bool fresh = false;
-  const StrandId next = numbered(*g, &fresh);
-  if (fresh) detector.acquire(next, kGoStatement);
-  running_[context.task] = next;
 }
 
-bool Goroutines::internal(const std::string& function) const {
-  return gogo_ != 0 && (function.starts_with("runtime.") || function.starts_with("runtime/")) &&
-         !function.starts_with("runtime/internal/atomic");
+void Goroutines::back_in_program(StrandId strand, RaceDetector& detector) {
+  const auto it = awaited_.find(strand);
+  if (it == awaited_.end()) return;
+  for (const uint64_t object : it->second) detector.acquire(strand, object);
+  awaited_.erase(it);
+}
+
+bool Goroutines::private_to(TaskId task, uint64_t address) const {
+  const auto in = [&](const auto& ranges, auto key) {
+    const auto it = ranges.find(key);
+    return it != ranges.end() && it->second.contains(address);
+  };
+  if (in(system_stack_, task) || in(thread_local_, task)) return true;
+  const auto g = running_.find(task);
+  return g != running_.end() && in(goroutine_stack_, g->second);
+}
+
+void Goroutines::begin_segment(TaskId task, const std::vector<LogEntry>& segment, uint64_t fs_base,
+                               const GuestMemory& memory) {
+  thread_local_[task] = {fs_base - kBelowFsBase, fs_base + kControlBlock};
+  const auto stack_of = [&](uint64_t g) -> std::optional<Range> {
+    const auto low = memory.load<uint64_t>(g + kGStack), high = memory.load<uint64_t>(g + 8);
+    if (!low || !high) return std::nullopt;
+    return Range{*low, *high};
+  };
+  const auto learn = [&](uint64_t g) {
+    if (const auto range = stack_of(g)) goroutine_stack_[g] = *range;
+    if (system_stack_.contains(task)) return;
+    const auto m = memory.load<uint64_t>(g + kGM);
+    const auto g0 = m && *m != 0 ? memory.load<uint64_t>(*m + kMG0) : std::nullopt;
+    if (!g0) return;
+    if (const auto range = stack_of(*g0)) system_stack_[task] = *range;
+  };
+  for (const auto& entry : segment) {
+    if (entry.kind != HEDDLE_ENTRY_CALL) continue;
+    const auto what = watched_.find(entry.pc);
+    if (what != watched_.end() && what->second == Watched::go_to) learn(entry.address);
+  }
+  if (const auto g = running_.find(task); g != running_.end()) learn(g->second);
+}
+
+bool Goroutines::runtime(const std::string& function) {
+  const std::string_view name = function;
+  // Atomic operations are the program's: the compiler or sync/atomic calls them for it.
+  if (name.starts_with("runtime/internal/atomic.")) return false;
+  for (const auto* prefix : {"runtime.",
+                             "runtime/",
+                             "_rt0_",
+                             "gogo",
+                             "callRet",
+                             "gosave_",
+                             "sync.(*Pool).",
+                             "sync.(*poolChain).",
+                             "sync.(*poolDequeue).",
+                             "sync.runtime_",
+                             "x_cgo_",
+                             "crosscall",
+                             "threadentry",
+                             "_cgo_wait_runtime_init_done",
+                             "_cgo_try_pthread_create",
+                             "_cgo_sys_thread_start",
+                             "_cgo_release_context",
+                             "_cgo_topofstack",
+                             "indexbytebody",
+                             "cmpbody",
+                             "memeqbody",
+                             "aeshashbody",
+                             "setg_gcc",
+                             "debugCall",
+                             "type..eq"})
+    if (name.starts_with(prefix)) return true;
+  return false;
 }
 
 }  // namespace heddle

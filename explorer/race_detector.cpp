@@ -54,7 +54,6 @@ Access unpack(const ShadowRecord& record, uint64_t granule) {
 }  // namespace
 
 void RaceDetector::access(const Access& access) {
-  if (access.ordered_only) return;
   for_each_granule(access.address, access.size, [&](uint64_t granule, ByteMask bytes) {
     access_granule(access, granule, bytes);
   });
@@ -68,6 +67,7 @@ void RaceDetector::access_granule(const Access& access, uint64_t granule, ByteMa
     bytes &= static_cast<ByteMask>(~cell.synchronising);
     if (bytes == 0) return;
   }
+  if (access.ordered_only) return;
 
   const StrandId strand = access.strand;
   ShadowRecord now{.pc = access.place.pc,
@@ -244,6 +244,13 @@ void RaceDetector::forget(uint64_t address, uint64_t size) {
     }
     cell.synchronising &= static_cast<ByteMask>(~gone);
   });
+}
+
+void RaceDetector::forget_accesses(uint64_t address, uint64_t size) {
+  shadow_.visit(address / kGranuleBytes, (address + size - 1) / kGranuleBytes,
+                [](uint64_t, ShadowCell& cell) {
+                  while (cell.size() > 0) cell.erase(cell.size() - 1);
+                });
 }
 
 void RaceDetector::settle(Settled& settled, const PairKey& key, const Pair& pair) {

@@ -44,8 +44,7 @@ class RaceDetector {
 
   // Everything below is told in the order of the run.
 
-  // An ordered_only access is not a side of a race and makes no edge: what it synchronises is told
-  // by acquire, release and fork.
+  // An ordered_only access makes the edges that any access makes, and is never a side of a race.
   void access(const Access& access);
 
   void fork(StrandId parent, StrandId child);
@@ -62,6 +61,8 @@ class RaceDetector {
   void signal_send(StrandId sender, uint64_t signal);
   void signal_deliver(StrandId handler, uint64_t signal);
 
+  // What was remembered of accesses to the bytes is void; what they synchronise is not.
+  void forget_accesses(uint64_t address, uint64_t size);
   // The bytes are something else from now on: unmapped, freed, or the stack of an ended thread.
   void forget(uint64_t address, uint64_t size);
 

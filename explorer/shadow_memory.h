@@ -57,13 +57,19 @@ class ShadowMemory {
   // Calls `visit(granule, cell)` for the cells in [first, last] whose page is remembered.
   template <typename Visit>
   void visit(uint64_t first, uint64_t last, Visit visit) {
-    for (uint64_t page = first / kCells; page <= last / kCells; ++page) {
-      const auto found = pages_.find(page);
-      if (found == pages_.end()) continue;
-      const uint64_t low = page == first / kCells ? first % kCells : 0;
-      const uint64_t high = page == last / kCells ? last % kCells : kCells - 1;
-      for (uint64_t i = low; i <= high; ++i) visit(page * kCells + i, found->second->cells[i]);
+    const auto visit_page = [&](uint64_t number, Page& page) {
+      const uint64_t low = number == first / kCells ? first % kCells : 0;
+      const uint64_t high = number == last / kCells ? last % kCells : kCells - 1;
+      for (uint64_t i = low; i <= high; ++i) visit(number * kCells + i, page.cells[i]);
+    };
+    if (last / kCells - first / kCells > pages_.size()) {
+      for (const auto& [number, page] : pages_)
+        if (number >= first / kCells && number <= last / kCells) visit_page(number, *page);
+      return;
     }
+    for (uint64_t number = first / kCells; number <= last / kCells; ++number)
+      if (const auto found = pages_.find(number); found != pages_.end())
+        visit_page(number, *found->second);
   }
 
  private:

@@ -25,7 +25,7 @@ struct Access {
   uint32_t size = 0;  // bytes; string instructions: of the whole operation
   AccessKind kind = AccessKind::read;
   bool by_kernel = false;     // a system call's read or write of a user buffer
-  bool ordered_only = false;  // synchronises, but is never a side of a race (runtime internals)
+  bool ordered_only = false;  // synchronises, but is never a side of a race (library internals)
 };
 
 }  // namespace heddle

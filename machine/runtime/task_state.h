@@ -40,7 +40,11 @@ enum {
   HEDDLE_STATE_SYSCALL_ENTRY = 0x70
 };
 
-/* One logged access of analysis mode. Written before the instruction executes. */
+/* heddle_access_entry::kind of a watched call; the other kinds are heddle::AccessKind's. */
+enum { HEDDLE_ENTRY_CALL = 16 };
+
+/* One logged access of analysis mode. Written before the instruction executes. Of a watched call
+ * the address is the watched register's value, and the size is 0. */
 struct heddle_access_entry {
   uint64_t address;
   uint64_t ticks_left; /* of the task at that moment: gives the Place's ticks */

@@ -51,6 +51,25 @@ std::string Symbols::site(uint64_t pc) const {
   return out;
 }
 
+std::string Symbols::library(uint64_t pc) const {
+  Dwfl_Module* module = dwfl_addrmodule(library_->dwfl, pc);
+  GElf_Addr bias = 0;
+  Elf* elf = module ? dwfl_module_getelf(module, &bias) : nullptr;
+  if (!elf) return {};
+  for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
+    GElf_Shdr header;
+    if (!gelf_getshdr(section, &header) || header.sh_type != SHT_DYNAMIC) continue;
+    Elf_Data* data = elf_getdata(section, nullptr);
+    GElf_Dyn entry;
+    for (int i = 0; data && gelf_getdyn(data, i, &entry); ++i) {
+      if (entry.d_tag != DT_SONAME) continue;
+      const char* name = elf_strptr(elf, header.sh_link, entry.d_un.d_val);
+      return name ? name : "";
+    }
+  }
+  return {};
+}
+
 std::optional<uint64_t> Symbols::address_of(const std::string& name) const {
   struct Search {
     const std::string& name;

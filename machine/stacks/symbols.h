@@ -29,6 +29,8 @@ class Symbols {
   std::string function(uint64_t pc) const;
   // "function file:line", as far as it is known; else the address.
   std::string site(uint64_t pc) const;
+  // The library that `pc` is in, as it names itself (DT_SONAME: "libc.so.6"); empty in programs.
+  std::string library(uint64_t pc) const;
   // Guest address of a symbol.
   std::optional<uint64_t> address_of(const std::string& name) const;
 

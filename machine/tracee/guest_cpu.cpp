@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstring>
 #include <stdexcept>
+#include <utility>
 
 #include "machine/tracee/guest_code.h"
 
@@ -95,6 +96,7 @@ void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t po
   if (process_.memory().read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) !=
       sizeof state)
     throw TraceeGone("the program's process is gone");
+  collect_log(state);
   state.ticks_left = budget;
   state.ticks_granted = context.ticks + budget;
   state.points_left = points;
@@ -303,6 +305,7 @@ void GuestCpu::resume_here(Ticks budget, uint64_t points) {
   auto& memory = process_.memory();
   if (memory.read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) != sizeof state)
     throw TraceeGone("the program's process is gone");
+  collect_log(state);
   const Ticks ticks = state.ticks_granted - state.ticks_left;
   state.ticks_left = budget;
   state.ticks_granted = ticks + budget;
@@ -318,17 +321,26 @@ void GuestCpu::resume_after_log() {
   thread_.resume();
 }
 
-std::vector<heddle_access_entry> GuestCpu::drain_log() {
-  auto& memory = process_.memory();
-  const auto next = memory.load<uint64_t>(state_ + HEDDLE_STATE_ACCESS_NEXT);
-  if (!next) throw TraceeGone("the program's process is gone");
-  std::vector<heddle_access_entry> entries((*next - layout::kAccessLog.start) /
+// Entries count back from the ticks granted, so they are taken out before those change.
+void GuestCpu::collect_log(heddle_task_state& state) {
+  std::vector<heddle_access_entry> entries((state.access_next - layout::kAccessLog.start) /
                                            sizeof(heddle_access_entry));
-  if (!entries.empty())
-    memory.read(layout::kAccessLog.start, {reinterpret_cast<uint8_t*>(entries.data()),
-                                           entries.size() * sizeof(heddle_access_entry)});
-  memory.store<uint64_t>(state_ + HEDDLE_STATE_ACCESS_NEXT, layout::kAccessLog.start);
-  return entries;
+  if (entries.empty()) return;
+  process_.memory().read(layout::kAccessLog.start, {reinterpret_cast<uint8_t*>(entries.data()),
+                                                    entries.size() * sizeof(heddle_access_entry)});
+  for (const auto& e : entries)
+    logged_.push_back({e.address, state.ticks_granted - e.ticks_left, e.pc, e.size, e.kind});
+  state.access_next = layout::kAccessLog.start;
+}
+
+std::vector<LogEntry> GuestCpu::drain_log() {
+  auto& memory = process_.memory();
+  heddle_task_state state{};
+  if (memory.read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) != sizeof state)
+    throw TraceeGone("the program's process is gone");
+  collect_log(state);
+  memory.store<uint64_t>(state_ + HEDDLE_STATE_ACCESS_NEXT, state.access_next);
+  return std::exchange(logged_, {});
 }
 
 }  // namespace heddle

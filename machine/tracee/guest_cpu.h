@@ -42,6 +42,15 @@ struct Exit {
   const translator::ExitSite* site = nullptr;
 };
 
+// An entry of the access log: an access about to be made, or a watched call.
+struct LogEntry {
+  uint64_t address = 0;  // of a call: the watched register's value
+  Ticks ticks = 0;       // of the task that runs
+  uint64_t pc = 0;
+  uint32_t size = 0;  // bytes
+  uint32_t kind = 0;  // AccessKind, or HEDDLE_ENTRY_CALL
+};
+
 // One host thread that runs guest code of one task at a time.
 class GuestCpu {
  public:
@@ -77,8 +86,8 @@ class GuestCpu {
   void resume_here(Ticks budget, uint64_t points = kUnlimited);
   // After log_full: the log's contents were taken.
   void resume_after_log();
-  // Analysis mode: entries in the log, oldest first; empties it. Thread stopped.
-  std::vector<heddle_access_entry> drain_log();
+  // Analysis mode: what was logged since the last call, oldest first. Thread stopped.
+  std::vector<LogEntry> drain_log();
 
   // Has the thread execute a real system call: starts it. When the thread stops with rip at
   // HostProcess::kAfterSyscall + 1 (SIGTRAP) it is done, and rax is the result.
@@ -92,10 +101,13 @@ class GuestCpu {
   uint64_t state_address() const { return state_; }
   void store_state(const TaskContext& context, Ticks budget, uint64_t points);
 
+  void collect_log(heddle_task_state& state);
+
   HostProcess& process_;
   CodeCache& cache_;
   HostThread thread_;
   uint64_t state_;
+  std::vector<LogEntry> logged_;  // taken out of the tracee, but not drained yet
 };
 
 }  // namespace heddle

@@ -40,6 +40,8 @@ class Block {
   // instrument.cpp: access log, access points, splitting.
   void log_accesses(const Instruction& in);
   void log_access(const Instruction& in, const OperandAccess& access);
+  void log_call(uint64_t pc, Register argument);
+  void log_entry(uint64_t pc, const std::vector<Spill>& spills);
   void point(uint64_t pc, uint8_t phase);
   bool splittable(const Instruction& in) const;
   bool split(const Instruction& in, bool with_point, bool with_stop);

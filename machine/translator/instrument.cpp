@@ -30,15 +30,7 @@ void Block::log_access(const Instruction& in, const OperandAccess& access) {
     a_.mov(x86::rcx, state(HEDDLE_STATE_FS_BASE));
     a_.lea(x86::rax, x86::ptr(x86::rax, x86::rcx));
   }
-  a_.mov(x86::rcx, state(HEDDLE_STATE_ACCESS_NEXT));
-  // The one store that can fall on the log's guard page: entries never straddle a page.
-  origin(in.pc, spills, true);
-  a_.mov(x86::ptr(x86::rcx, 0, 8), x86::rax);
-  origin(in.pc, spills);
-  a_.mov(x86::rax, state(HEDDLE_STATE_TICKS_LEFT));
-  a_.mov(x86::ptr(x86::rcx, 8, 8), x86::rax);
-  a_.mov(x86::rax, imm(in.pc));
-  a_.mov(x86::ptr(x86::rcx, 16, 8), x86::rax);
+  log_entry(in.pc, spills);
   if (access.repeated) {
     uint32_t shift = 0;
     while ((1u << shift) < access.size) ++shift;
@@ -53,6 +45,35 @@ void Block::log_access(const Instruction& in, const OperandAccess& access) {
   a_.mov(state(HEDDLE_STATE_ACCESS_NEXT), x86::rcx);
   unspill(Register::rcx, 1);
   unspill(Register::rax, 0);
+}
+
+// Address, ticks and pc of an entry; the address is in rax. Leaves the entry's own in rcx.
+void Block::log_entry(uint64_t pc, const std::vector<Spill>& spills) {
+  a_.mov(x86::rcx, state(HEDDLE_STATE_ACCESS_NEXT));
+  // The one store that can fall on the log's guard page: entries never straddle a page.
+  origin(pc, spills, true);
+  a_.mov(x86::ptr(x86::rcx, 0, 8), x86::rax);
+  origin(pc, spills);
+  a_.mov(x86::rax, state(HEDDLE_STATE_TICKS_LEFT));
+  a_.mov(x86::ptr(x86::rcx, 8, 8), x86::rax);
+  a_.mov(x86::rax, imm(pc));
+  a_.mov(x86::ptr(x86::rcx, 16, 8), x86::rax);
+}
+
+void Block::log_call(uint64_t pc, Register argument) {
+  const std::vector<Spill> spills{{Register::rax, 0}, {Register::rcx, 1}};
+  spill(Register::rax, 0);
+  spill(Register::rcx, 1);
+  origin(pc, spills);
+  if (argument != Register::rax) a_.mov(x86::rax, gp(argument));
+  log_entry(pc, spills);
+  a_.mov(x86::ptr(x86::rcx, 24, 4), imm(0));
+  a_.mov(x86::ptr(x86::rcx, 28, 4), imm(HEDDLE_ENTRY_CALL));
+  a_.lea(x86::rcx, x86::ptr(x86::rcx, 32));
+  a_.mov(state(HEDDLE_STATE_ACCESS_NEXT), x86::rcx);
+  unspill(Register::rcx, 1);
+  unspill(Register::rax, 0);
+  origin(pc);
 }
 
 void Block::point(uint64_t pc, uint8_t phase) {

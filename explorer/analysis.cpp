@@ -1,0 +1,155 @@
+#include "explorer/analysis.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+
+#include <string_view>
+#include <unordered_map>
+
+#include "explorer/goroutines.h"
+#include "replayer/replayer.h"
+
+namespace heddle {
+namespace {
+
+// Whose code an instruction is.
+enum class Code : uint8_t {
+  program,
+  library,     // the C library's own: it locks for itself, or its documentation says who must
+  go_runtime,  // orders nothing and races with nothing
+};
+
+// Functions of the C library that read or write what their caller names.
+bool copies_for_caller(std::string_view function) {
+  while (function.starts_with("_")) function.remove_prefix(1);
+  for (const auto* prefix : {"mem", "str", "stp", "wcs", "wmem", "bcopy", "bzero"})
+    if (function.starts_with(prefix)) return true;
+  return false;
+}
+
+bool is_c_library(std::string_view library) {
+  for (const auto* name : {"libc.so", "ld-linux", "libpthread.so", "libdl.so", "librt.so"})
+    if (library.starts_with(name)) return true;
+  return false;
+}
+
+class Analysis {
+ public:
+  Analysis(const std::vector<Event>& recording, const PinnedFiles& files, const Symbols& symbols)
+      : recording_(recording), symbols_(symbols), goroutines_(symbols) {
+    translator::Options options;
+    options.log_accesses = true;
+    options.calls = &goroutines_.calls();
+    const auto keep = [this](int stream, std::span<const uint8_t> bytes) {
+      (stream == 1 ? run_.output : run_.error).append(bytes.begin(), bytes.end());
+    };
+    replayer_ = std::make_unique<Replayer>(recording.front(), files, keep, options);
+    replayer_->on_instrumentation = [this](const Exit& exit) {
+      drain();
+      if (exit.kind != Exit::Kind::log_full) throw std::logic_error("an exit of no use here");
+      replayer_->guest().cpu().resume_after_log();
+    };
+  }
+
+  AnalysedRun run() {
+    for (size_t i = 1; i < recording_.size(); ++i) {
+      replayer_->advance(recording_[i]);
+      drain();
+      happened(recording_[i]);
+    }
+    run_.races = detector_.races();
+    run_.lock_ordered = detector_.lock_ordered();
+    for (const auto* pairs : {&run_.races, &run_.lock_ordered})
+      for (const auto& pair : *pairs)
+        for (const auto pc : {pair.first.place.pc, pair.second.place.pc})
+          run_.executions[pc] = executions_[pc];
+    for (const auto& [task, ticks] : ticks_) run_.ticks += ticks;
+    return std::move(run_);
+  }
+
+ private:
+  Code code(uint64_t pc) {
+    const auto [it, fresh] = code_.try_emplace(pc, Code::program);
+    if (!fresh) return it->second;
+    const std::string function = symbols_.function(pc);
+    if (goroutines_.present() && Goroutines::runtime(function))
+      it->second = Code::go_runtime;
+    else if (is_c_library(symbols_.library(pc)) && !copies_for_caller(function))
+      it->second = Code::library;
+    return it->second;
+  }
+
+  void drain() {
+    Guest& guest = replayer_->guest();
+    const TaskId task = guest.current();
+    const auto segment = guest.cpu().drain_log();
+    run_.accesses += segment.size();
+    if (goroutines_.present() && guest.has_task(task))
+      goroutines_.begin_segment(task, segment, guest.task(task).registers[Register::fs_base],
+                                guest.memory());
+    for (const auto& entry : segment) {
+      if (entry.kind == HEDDLE_ENTRY_CALL) {
+        goroutines_.called(task, entry, detector_);
+        continue;
+      }
+      const Code whose = code(entry.pc);
+      if (whose == Code::go_runtime) continue;
+      if (goroutines_.present() && goroutines_.private_to(task, entry.address)) continue;
+      Access access;
+      access.strand = goroutines_.strand(task);
+      access.place = {task, entry.ticks, entry.pc, 0};
+      access.address = entry.address;
+      access.size = entry.size;
+      access.kind = static_cast<AccessKind>(entry.kind);
+      access.ordered_only = whose == Code::library;
+      if (whose == Code::program) {
+        goroutines_.back_in_program(access.strand, detector_);
+        ++executions_[entry.pc];
+      }
+      detector_.access(access);
+    }
+  }
+
+  // The edges that an event makes, after it took effect.
+  void happened(const Event& event) {
+    const TaskId task = event.place.task;
+    ticks_[task] = event.place.ticks;
+    const StrandId strand = goroutines_.strand(task);
+    if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
+      const auto& a = call->arguments;
+      if (call->child != 0) detector_.fork(strand, goroutines_.strand(call->child));
+      // What a Go program's runtime sleeps on orders the runtime only.
+      if (call->number == SYS_futex && code(event.place.pc) != Code::go_runtime) {
+        const auto command = a[1] & FUTEX_CMD_MASK;
+        if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
+          detector_.futex_wake(strand, a[0]);
+        if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET)
+          detector_.futex_wait_returned(strand, a[0]);
+      }
+      if (call->number == SYS_munmap) detector_.forget(a[0], a[1]);
+    } else if (const auto* end = std::get_if<event::TaskExit>(&event.body)) {
+      for (const auto& effect : end->effects) detector_.futex_wake(strand, effect.address);
+    } else if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
+      run_.status = over->status;
+    }
+  }
+
+  const std::vector<Event>& recording_;
+  const Symbols& symbols_;
+  Goroutines goroutines_;
+  std::unique_ptr<Replayer> replayer_;
+  RaceDetector detector_;
+  std::unordered_map<uint64_t, Code> code_;
+  std::unordered_map<uint64_t, uint64_t> executions_;
+  std::map<TaskId, Ticks> ticks_;
+  AnalysedRun run_;
+};
+
+}  // namespace
+
+AnalysedRun analyse(const std::vector<Event>& recording, const PinnedFiles& files,
+                    const Symbols& symbols) {
+  return Analysis(recording, files, symbols).run();
+}
+
+}  // namespace heddle

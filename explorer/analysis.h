@@ -1,0 +1,30 @@
+// What a recorded run shows without being changed: which accesses nothing orders.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "explorer/race_detector.h"
+#include "machine/stacks/symbols.h"
+#include "replayer/guest.h"
+#include "trace_format/event.h"
+
+namespace heddle {
+
+struct AnalysedRun {
+  std::vector<RaceCandidate> races;
+  std::vector<RaceCandidate> lock_ordered;
+  std::map<uint64_t, uint64_t> executions;  // of the sites of both, by pc
+  std::string output, error;                // what the program wrote to 1 and 2
+  int status = 0;                           // wait(2)'s status word
+  Ticks ticks = 0;                          // of all tasks together
+  uint64_t accesses = 0;                    // logged
+};
+
+// Replays `recording` with every access logged. Throws Divergence, TraceError, std::system_error.
+AnalysedRun analyse(const std::vector<Event>& recording, const PinnedFiles& files,
+                    const Symbols& symbols);
+
+}  // namespace heddle
