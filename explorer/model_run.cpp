@@ -254,9 +254,8 @@ ModelRun::Step ModelRun::settle_before_running(TaskId task) {
 }
 
 void ModelRun::note_switch(TaskId next) {
-  if (next == s_.current) return;
   const bool runnable = situation_.current_runnable;
-  if (runnable) {
+  if (runnable && next != s_.current) {
     add(event::Switch{next}, s_.current);
     s_.events.back().registers.reset();
   }
