@@ -1,28 +1,55 @@
-#include <cstdio>
+#include <unistd.h>
 
+#include <chrono>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/duration.h"
 #include "cli/trace_location.h"
 #include "cli/verbs.h"
 #include "explorer/exploration.h"
+#include "explorer/report/exploration_text.h"
+#include "explorer/report/finding_text.h"
 
 namespace heddle::cli {
 namespace {
 
 struct Options {
   std::string trace = "latest";
-  uint64_t seed = 1;
-  uint64_t schedules = 500;
+  ExplorationOptions search;
+  std::string time;
   std::string schedule;
+  bool json = false;
+  bool quiet = false;
 };
 
 constexpr int kFound = 66;
 
-void print_outcome(const RunOutcome& outcome, const std::string& expected) {
-  std::printf("verdict: %s%s%s\n", std::string(name(outcome.verdict)).c_str(),
-              outcome.reason.empty() ? "" : ", ", outcome.reason.c_str());
-  if (outcome.verdict == Verdict::changed)
-    std::printf("  recorded output: %s  this run's:      %s", expected.c_str(),
-                outcome.output.c_str());
-}
+// One line on a terminal, rewritten in place a few times a second.
+class ProgressLine {
+ public:
+  explicit ProgressLine(bool wanted) : shown_(wanted && isatty(2)) {}
+  ~ProgressLine() { clear(); }
+
+  void show(const std::string& line) {
+    const auto now = Clock::now();
+    if (!shown_ || now - last_ < std::chrono::milliseconds(100)) return;
+    last_ = now;
+    std::fprintf(stderr, "\r\x1b[K%s", line.c_str());
+    dirty_ = true;
+  }
+  void clear() {
+    if (dirty_) std::fprintf(stderr, "\r\x1b[K");
+    dirty_ = false;
+  }
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool shown_;
+  bool dirty_ = false;
+  Clock::time_point begun_ = Clock::now(), last_;
+};
 
 std::filesystem::path new_finding() {
   for (int n = 1;; ++n) {
@@ -31,87 +58,113 @@ std::filesystem::path new_finding() {
   }
 }
 
-int explore(const Options& options) {
-  Exploration exploration(find_trace(options.trace));
-  exploration.analyse();
-  if (!options.schedule.empty()) {
-    const auto outcome = exploration.run_schedule(Schedule::parse(options.schedule));
-    print_outcome(outcome, "");
-    if (outcome.verdict == Verdict::infeasible) return 2;
-    return outcome.verdict == Verdict::same ? 0 : kFound;
+int run_one(Exploration& exploration, const Options& options) {
+  const RunOutcome outcome = exploration.run_schedule(Schedule::parse(options.schedule));
+  const std::string verdict(name(outcome.verdict));
+  if (options.json) {
+    const nlohmann::json j = {{"verdict", verdict},
+                              {"reason", outcome.reason},
+                              {"output", outcome.output},
+                              {"error", outcome.error},
+                              {"status", outcome.status}};
+    std::printf("%s\n", j.dump(2, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+  } else {
+    std::fwrite(outcome.output.data(), 1, outcome.output.size(), stdout);
+    std::fflush(stdout);
+    std::fwrite(outcome.error.data(), 1, outcome.error.size(), stderr);
+    std::fprintf(stderr, "heddle: verdict: %s%s%s\n", verdict.c_str(),
+                 outcome.reason.empty() ? "" : ", ", outcome.reason.c_str());
   }
-  const auto failure = exploration.search(options.seed, options.schedules, nullptr);
-  const auto& summary = exploration.summary();
-  if (failure) {
-    const auto directory = new_finding();
-    exploration.store(*failure, directory);
-    const std::string finding = directory.filename();
-    std::printf("finding %s: ", finding.c_str());
-    print_outcome(failure->outcome, failure->expected_output);
-    for (const auto& race : summary.races)
-      std::printf("race: %s\n  and %s, both on 0x%llx, unordered\n", race.first_site.c_str(),
-                  race.second_site.c_str(),
-                  static_cast<unsigned long long>(race.candidate.first.address));
-    std::printf("schedule: %s\n", failure->outcome.schedule.text().c_str());
-    for (const auto& step : failure->outcome.schedule.steps)
-      std::printf("  task %u stops at %s%s, task %u runs\n", step.at.task,
-                  exploration.site(step.at.pc).c_str(),
-                  step.at.phase == 1 ? " between its load and its store" : "", step.next);
-    std::printf("seed %llu, found after %llu schedules, minimised from %llu steps to %zu\n",
-                static_cast<unsigned long long>(options.seed),
-                static_cast<unsigned long long>(failure->found_after),
-                static_cast<unsigned long long>(failure->minimised_from),
-                failure->outcome.schedule.steps.size());
-    std::printf("replay it: heddle replay %s\n", finding.c_str());
-  }
-  uint64_t infeasible = 0;
-  for (const auto& [reason, count] : summary.infeasible) infeasible += count;
-  std::printf("tried: %llu unordered pairs, %llu schedules, %llu infeasible\n",
-              static_cast<unsigned long long>(summary.pairs),
-              static_cast<unsigned long long>(summary.schedules),
-              static_cast<unsigned long long>(infeasible));
-  for (const auto& [reason, count] : summary.infeasible)
-    std::printf("  %llu: %s\n", static_cast<unsigned long long>(count), reason.c_str());
-  if (failure) return kFound;
-  return infeasible == summary.schedules && infeasible != 0 ? 2 : 0;
+  if (outcome.verdict == Verdict::infeasible) return 2;
+  return outcome.verdict == Verdict::same ? 0 : kFound;
 }
 
-int races(const std::string& trace) {
-  Exploration exploration(find_trace(trace));
+void print_json(const ExplorationSummary& summary, const Failure* failure, const std::string& id,
+                double seconds) {
+  nlohmann::json j = {{"pairs", summary.pairs},
+                      {"lock_ordered_pairs", summary.lock_ordered},
+                      {"schedules", summary.schedules},
+                      {"verdicts", summary.verdicts},
+                      {"infeasible", summary.infeasible},
+                      {"strategies", summary.strategies},
+                      {"stopped", summary.stopped},
+                      {"seconds", seconds},
+                      {"findings", nlohmann::json::array()}};
+  if (failure) {
+    auto finding = nlohmann::json::parse(failure->finding.json());
+    finding["id"] = id;
+    j["findings"].push_back(std::move(finding));
+  }
+  std::printf("%s\n", j.dump(2).c_str());
+}
+
+int explore(const Options& options) {
+  ProgressLine progress(!options.quiet && !options.json);
+  Exploration exploration(find_trace(options.trace));
+  progress.show("analysing the recorded run");
   exploration.analyse();
-  const auto& found = exploration.summary().races;
-  for (const auto& race : found)
-    std::printf("%s\n  and %s, both on 0x%llx, unordered\n", race.first_site.c_str(),
-                race.second_site.c_str(),
-                static_cast<unsigned long long>(race.candidate.first.address));
-  return found.empty() ? 0 : kFound;
+  if (!options.schedule.empty()) {
+    progress.clear();
+    return run_one(exploration, options);
+  }
+  const auto& summary = exploration.summary();
+  exploration.on_schedule = [&](uint64_t number, const std::string&, const RunOutcome& outcome) {
+    const bool bad = outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible;
+    progress.show(report::progress_line(number, progress.seconds(), bad ? 1 : 0));
+  };
+  const auto failure = exploration.search(options.search);
+  std::string id;
+  if (failure) {
+    progress.show("storing the finding");
+    const auto directory = new_finding();
+    exploration.store(*failure, directory);
+    id = directory.filename();
+  }
+  progress.clear();
+  if (options.json) {
+    print_json(summary, failure ? &*failure : nullptr, id, progress.seconds());
+  } else {
+    const bool colour = isatty(1);
+    report::ExplorationText text;
+    text.race_pairs = summary.pairs;
+    text.lock_ordered_pairs = summary.lock_ordered;
+    text.schedules = summary.schedules;
+    text.verdicts = summary.verdicts;
+    text.infeasible = summary.infeasible;
+    text.strategies = summary.strategies;
+    text.seconds = progress.seconds();
+    text.stopped = summary.stopped;
+    if (failure) {
+      std::printf("%s\n",
+                  report::finding_text(failure->finding, "heddle replay " + id, colour).c_str());
+      text.findings.push_back(id + ": " + report::finding_line(failure->finding));
+    }
+    std::fputs(report::exploration_text(text, colour).c_str(), stdout);
+  }
+  if (failure) return kFound;
+  const auto infeasible = summary.verdicts.find("infeasible");
+  const bool nothing_ran = summary.schedules > 0 && infeasible != summary.verdicts.end() &&
+                           infeasible->second == summary.schedules;
+  return nothing_ran ? 2 : 0;
 }
 
 }  // namespace
-
-void add_races(CLI::App& app, int& status) {
-  auto trace = std::make_shared<std::string>("latest");
-  auto* verb = app.add_subcommand("races", "Print the pairs of accesses that nothing orders");
-  verb->add_option("trace", *trace, "A path, an id (t1, t2, ...) or latest");
-  verb->callback([trace, &status] {
-    try {
-      status = races(*trace);
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "heddle: %s\n", error.what());
-      status = 2;
-    }
-  });
-}
 
 void add_explore(CLI::App& app, int& status) {
   auto options = std::make_shared<Options>();
   auto* verb = app.add_subcommand("explore", "Run a recording under other schedules");
   verb->add_option("trace", options->trace, "A path, an id (t1, t2, ...) or latest");
-  verb->add_option("--seed", options->seed, "Of all random choices");
-  verb->add_option("--schedules", options->schedules, "How many to try at most");
-  verb->add_option("--schedule", options->schedule, "Run just this one");
+  verb->add_option("--seed", options->search.seed, "Of all random choices (default 1)");
+  verb->add_option("--schedules", options->search.schedules,
+                   "How many to try at most (default 1000)");
+  verb->add_option("--time", options->time, "How long to try at most: 90s, 10m, 2h");
+  verb->add_option("--schedule", options->schedule, "Run just this one, as a finding prints it");
+  verb->add_flag("--json", options->json, "Print the result as JSON");
+  verb->add_flag("-q,--quiet", options->quiet, "No progress line");
+  verb->footer("Exit status: 0 nothing found, 66 a finding, 2 could not explore.");
   verb->callback([options, &status] {
     try {
+      if (!options->time.empty()) options->search.seconds = seconds_of(options->time);
       status = explore(*options);
     } catch (const std::exception& error) {
       std::fprintf(stderr, "heddle: %s\n", error.what());

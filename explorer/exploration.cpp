@@ -1,21 +1,40 @@
 #include "explorer/exploration.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
-#include <unordered_map>
 
-#include "explorer/analysis.h"
-#include "explorer/strategies/random_at_accesses.h"
+#include "explorer/explanation.h"
+#include "explorer/minimiser.h"
+#include "explorer/strategies/portfolio.h"
+#include "replayer/divergence.h"
 #include "replayer/replayer.h"
 #include "trace_format/writer.h"
 
 namespace heddle {
 namespace {
 
-constexpr uint64_t kMinimiserTrials = 400;
+constexpr uint64_t kMinimiserTrials = 300;
+constexpr size_t kMostSimple = 60;
+// Pairs that only locks order, as targets of second rank: the fewest executions first.
+constexpr size_t kMostLockOrdered = 16;
+constexpr uint64_t kBusySite = 20'000;  // executions; a point there costs more than it finds
+
+bool updates(const Access& access) {
+  return access.kind == AccessKind::update;
+}
+
+// The first event in which two runs differ, for a person.
+std::string first_difference(const RunOutcome& a, const RunOutcome& b) {
+  const size_t both = std::min(a.events.size(), b.events.size());
+  size_t i = 0;
+  while (i < both && a.events[i].place == b.events[i].place && a.events[i].body == b.events[i].body)
+    ++i;
+  if (i == both) return b.reason;
+  return "event " + std::to_string(i + 1) + ": " + describe(a.events[i].body) + " (" +
+         describe(a.events[i].place) + "), then " + describe(b.events[i].body) + " (" +
+         describe(b.events[i].place) + ")";
+}
 
 }  // namespace
 
@@ -37,20 +56,39 @@ Exploration::Exploration(const std::filesystem::path& trace) : directory_(trace)
   symbols_ = std::make_unique<Symbols>(modules);
 }
 
-void Exploration::analyse() {
+const AnalysedRun& Exploration::analyse() {
   const auto files = [this](const std::string& content) { return reader_.pinned(content); };
-  AnalysedRun run = heddle::analyse(*recording_, files, *symbols_);
-  output_ = run.output;
-  error_ = run.error;
-  status_ = run.status;
-  for (const auto& race : run.races) {
-    points_.insert(race.first.place.pc);
-    points_.insert(race.second.place.pc);
-    summary_.races.push_back({race, site(race.first.place.pc), site(race.second.place.pc)});
+  recorded_ = heddle::analyse(*recording_, files, *symbols_);
+  const auto aim_at = [&](const RaceCandidate& pair) {
+    Target target;
+    target.first_pc = pair.first.place.pc;
+    target.second_pc = pair.second.place.pc;
+    target.address = pair.first.address;
+    target.size = pair.first.size;
+    target.first_count = static_cast<uint32_t>(recorded_.executions[target.first_pc]);
+    target.second_count = static_cast<uint32_t>(recorded_.executions[target.second_pc]);
+    target.first_updates = updates(pair.first);
+    target.second_updates = updates(pair.second);
+    targets_.push_back(target);
+    points_.insert(target.first_pc);
+    points_.insert(target.second_pc);
+  };
+  for (const auto& race : recorded_.races) aim_at(race);
+  size_t lock_ordered = 0;
+  for (const auto& pair : recorded_.lock_ordered) {
+    if (lock_ordered == kMostLockOrdered) break;
+    if (recorded_.executions[pair.first.place.pc] > kBusySite ||
+        recorded_.executions[pair.second.place.pc] > kBusySite)
+      continue;
+    aim_at(pair);
+    ++lock_ordered;
   }
-  summary_.pairs = summary_.races.size();
+  summary_.pairs = recorded_.races.size();
+  summary_.lock_ordered = recorded_.lock_ordered.size();
+  return recorded_;
 }
 
+// The state just before the first thread is created: what every schedule has in common.
 ModelState& Exploration::start() {
   if (start_) return *start_;
   translator::Options options;
@@ -67,71 +105,109 @@ ModelState& Exploration::start() {
 // What a finished run means, next to the recording.
 void Exploration::judge(RunOutcome& outcome) const {
   if (outcome.verdict != Verdict::same) return;
-  if (outcome.status != status_) {
+  if (outcome.status != recorded_.status) {
     outcome.verdict = Verdict::failed;
-    outcome.reason = "the program ended otherwise";
-  } else if (outcome.output != output_ || outcome.error != error_) {
+    outcome.reason = "the program ended with " + ending(outcome.status);
+  } else if (outcome.output != recorded_.output || outcome.error != recorded_.error) {
     outcome.verdict = Verdict::changed;
     outcome.reason = "the output differs";
   }
 }
 
-RunOutcome Exploration::run_schedule(const Schedule& schedule) {
+RunOutcome Exploration::run_limited(const Schedule& schedule, const RunLimits& limits) {
   ModelState state = start().fork();
-  RunOutcome outcome = ModelRun(state, cpuid_, {}).follow(schedule);
+  RunOutcome outcome = ModelRun(state, cpuid_, limits).follow(schedule);
+  outcome.schedule = schedule;
   judge(outcome);
   return outcome;
 }
 
-std::optional<Failure> Exploration::search(
-    uint64_t seed, uint64_t schedules,
-    const std::function<void(const ExplorationSummary&)>& progress) {
-  RandomAtAccesses strategy(seed);
-  for (uint64_t run = 0; run < schedules; ++run) {
-    ModelState state = start().fork();
-    strategy.begin(run);
-    RunOutcome outcome = ModelRun(state, cpuid_, {}).run(strategy);
-    judge(outcome);
-    ++summary_.schedules;
-    if (outcome.verdict == Verdict::infeasible) ++summary_.infeasible[outcome.reason];
-    if (progress) progress(summary_);
-    if (outcome.verdict == Verdict::same || outcome.verdict == Verdict::infeasible) continue;
-    const RunOutcome again = run_schedule(outcome.schedule);
-    if (again.verdict != outcome.verdict || again.output != outcome.output) {
-      ++summary_.infeasible["a failing schedule did not fail again"];
-      continue;
+std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
+  Pct::Options estimate;
+  estimate.ticks = recorded_.ticks;
+  for (const uint64_t pc : points_) estimate.accesses += recorded_.executions[pc];
+  const auto portfolio = make_portfolio(options.seed, targets_, estimate);
+  const auto begun = std::chrono::steady_clock::now();
+  for (uint64_t run = 0; run < options.schedules; ++run) {
+    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begun;
+    if (options.seconds > 0 && passed.count() >= options.seconds) {
+      summary_.stopped = "the time is over";
+      return std::nullopt;
     }
-    const uint64_t steps = outcome.schedule.steps.size();
-    return Failure{minimise(std::move(outcome)), summary_.schedules, steps, output_};
+    ModelState state = start().fork();
+    portfolio->begin(run);
+    RunOutcome outcome = ModelRun(state, cpuid_, {}).run(*portfolio);
+    judge(outcome);
+    const bool bad = outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible;
+    if (bad) {
+      const RunOutcome again = run_schedule(outcome.schedule);
+      if (again.verdict != outcome.verdict || again.output != outcome.output) {
+        outcome.reason =
+            "a failing schedule did not fail again; " + first_difference(outcome, again);
+        outcome.verdict = Verdict::infeasible;
+      }
+    }
+    ++summary_.schedules;
+    ++summary_.verdicts[std::string(name(outcome.verdict))];
+    ++summary_.strategies[portfolio->name()];
+    if (outcome.verdict == Verdict::infeasible) ++summary_.infeasible[outcome.reason];
+    if (on_schedule) on_schedule(run + 1, portfolio->name(), outcome);
+    if (outcome.verdict == Verdict::same || outcome.verdict == Verdict::infeasible) continue;
+    summary_.stopped = "a finding";
+    return explain(outcome, options, portfolio->describe());
   }
+  summary_.stopped = "all schedules are tried";
   return std::nullopt;
 }
 
-// Drops steps, in halves and then ever smaller pieces, as long as the run ends in the same verdict
-// (delta debugging: Zeller and Hildebrandt, IEEE TSE 28(2), 2002).
-RunOutcome Exploration::minimise(RunOutcome failing) {
-  uint64_t trials = 0;
-  size_t piece = std::max<size_t>(1, failing.schedule.steps.size() / 2);
-  while (trials < kMinimiserTrials) {
-    bool smaller = false;
-    for (size_t at = 0; at < failing.schedule.steps.size() && trials < kMinimiserTrials;) {
-      Schedule fewer = failing.schedule;
-      const auto from = fewer.steps.begin() + static_cast<std::ptrdiff_t>(at);
-      const auto count = std::min(piece, fewer.steps.size() - at);
-      fewer.steps.erase(from, from + static_cast<std::ptrdiff_t>(count));
-      ++trials;
-      RunOutcome outcome = run_schedule(fewer);
-      if (outcome.verdict == failing.verdict) {
-        failing = std::move(outcome);
-        smaller = true;
-      } else {
-        at += count;
+// All schedules with a single switch, at a racing access of the run that has none. Most failures of
+// small depth are among them (M. Musuvathi, S. Qadeer, "Iterative Context Bounding", PLDI 2007).
+std::vector<Schedule> Exploration::one_preemption() {
+  RunLimits limits;
+  limits.keep_points = true;
+  const RunOutcome plain = run_limited({}, limits);
+  std::vector<Schedule> schedules;
+  for (const uint8_t phase : {1, 0})
+    for (const auto& point : plain.points) {
+      if (point.place.phase != phase) continue;
+      for (const TaskId other : point.others) {
+        if (schedules.size() == kMostSimple) return schedules;
+        schedules.push_back({{{point.place, other, 0}}});
       }
     }
-    if (piece == 1 && !smaller) break;
-    piece = std::max<size_t>(1, piece / 2);
-  }
-  return failing;
+  return schedules;
+}
+
+Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions& options,
+                             const std::string& strategy) {
+  MinimiserOptions minimiser;
+  minimiser.most_trials = kMinimiserTrials;
+  minimiser.simple = one_preemption();
+  const Minimised minimised = minimise(
+      failing.schedule,
+      [&](const Schedule& fewer) { return run_schedule(fewer).verdict == failing.verdict; },
+      minimiser);
+  Failure failure;
+  failure.outcome = run_schedule(minimised.schedule);
+  Finding& finding = failure.finding;
+  finding.verdict = name(failure.outcome.verdict);
+  finding.schedule = minimised.schedule;
+  finding.strategy = strategy;
+  finding.seed = options.seed;
+  finding.schedules_tried = summary_.schedules;
+  finding.found_steps = failing.schedule.steps.size();
+  finding.confirmed = 1;
+  finding.origin = std::filesystem::absolute(directory_).lexically_normal();
+  const auto stack = [this](Guest& guest, TaskId task) {
+    const uint64_t pc = guest.task(task).registers[Register::rip];
+    const auto site = symbols_->locate(pc);
+    return std::vector<StackFrame>{{pc, site.function, site.file, site.line, site.module}};
+  };
+  Explanation([this](const Schedule& schedule,
+                     const RunLimits& limits) { return run_limited(schedule, limits); },
+              stack, *symbols_, recorded_)
+      .explain(finding, minimised, failure.outcome);
+  return failure;
 }
 
 void Exploration::store(const Failure& failure, const std::filesystem::path& directory) {
@@ -147,14 +223,11 @@ void Exploration::store(const Failure& failure, const std::filesystem::path& dir
     writer.append(event);
   }
   writer.finish();
+  write_finding(failure.finding, directory);
   TraceReader trace(directory);
   const auto first = trace.next();
   Replayer replayer(*first, [&](const std::string& content) { return trace.pinned(content); }, {});
   while (const auto event = trace.next()) replayer.advance(*event);
-}
-
-std::string Exploration::site(uint64_t pc) const {
-  return symbols_->site(pc);
 }
 
 }  // namespace heddle

@@ -3,69 +3,80 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 
+#include "explorer/analysis.h"
 #include "explorer/model_run.h"
-#include "explorer/race_detector.h"
+#include "explorer/strategies/strategy.h"
 #include "machine/stacks/symbols.h"
+#include "trace_format/finding.h"
 #include "trace_format/reader.h"
 
 namespace heddle {
 
-struct ExploredRace {
-  RaceCandidate candidate;
-  std::string first_site, second_site;  // "function at file:line"
+struct ExplorationOptions {
+  uint64_t seed = 1;
+  uint64_t schedules = 1000;  // at most
+  double seconds = 0;         // likewise, of wall time; 0: no limit
 };
 
 struct ExplorationSummary {
-  uint64_t pairs = 0;
+  uint64_t pairs = 0;         // with nothing that orders them
+  uint64_t lock_ordered = 0;  // ordered only by who came first
   uint64_t schedules = 0;
-  std::map<std::string, uint64_t> infeasible;  // by reason
-  std::vector<ExploredRace> races;
+  std::map<std::string, uint64_t> verdicts;    // schedules by verdict
+  std::map<std::string, uint64_t> infeasible;  // schedules by reason
+  std::map<std::string, uint64_t> strategies;  // schedules by strategy
+  std::string stopped;                         // why the search ended
 };
 
 struct Failure {
-  RunOutcome outcome;           // of the minimised schedule
-  uint64_t found_after = 0;     // schedules, this one included
-  uint64_t minimised_from = 0;  // steps of the schedule that was found
-  std::string expected_output;
+  Finding finding;
+  RunOutcome outcome;  // of its schedule
 };
 
 class Exploration {
  public:
-  // `trace` is the recording's directory.
+  // `trace` is the recording's directory. Throws TraceError.
   explicit Exploration(const std::filesystem::path& trace);
 
-  // Replays the recording with every access logged; finds the pairs that nothing orders.
-  void analyse();
+  // Replays the recording with every access logged; finds the pairs that nothing orders. Before
+  // everything below.
+  const AnalysedRun& analyse();
 
-  // Tries up to `schedules` of them; stops at the first that fails in a way that it fails in again.
-  std::optional<Failure> search(uint64_t seed, uint64_t schedules,
-                                const std::function<void(const ExplorationSummary&)>& progress);
+  // What a schedule of the search came to: number (from 1), strategy, outcome.
+  std::function<void(uint64_t, const std::string&, const RunOutcome&)> on_schedule;
+
+  // Tries schedules; stops at the first that fails in a way that it fails in again.
+  std::optional<Failure> search(const ExplorationOptions& options);
 
   // Runs one schedule.
-  RunOutcome run_schedule(const Schedule& schedule);
+  RunOutcome run_schedule(const Schedule& schedule) { return run_limited(schedule, {}); }
 
-  // Writes the failing run as a trace of its own, and replays it to be sure.
+  // Writes the failing run as a trace of its own, and replays it to be sure. Throws Divergence.
   void store(const Failure& failure, const std::filesystem::path& directory);
 
   const ExplorationSummary& summary() const { return summary_; }
-  std::string site(uint64_t pc) const;
+  const Symbols& symbols() const { return *symbols_; }
 
  private:
   ModelState& start();
+  RunOutcome run_limited(const Schedule& schedule, const RunLimits& limits);
+  std::vector<Schedule> one_preemption();
   void judge(RunOutcome& outcome) const;
-  RunOutcome minimise(RunOutcome failing);
+  Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
+                  const std::string& strategy);
 
   std::filesystem::path directory_;
   TraceReader reader_;
   std::shared_ptr<const std::vector<Event>> recording_;
   CpuidTable cpuid_;
   std::unique_ptr<Symbols> symbols_;
+  AnalysedRun recorded_;
+  std::vector<Target> targets_;
   std::set<uint64_t> points_;
   std::unique_ptr<ModelState> start_;
-  std::string output_, error_;
-  int status_ = 0;
   ExplorationSummary summary_;
 };
 

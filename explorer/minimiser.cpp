@@ -14,6 +14,8 @@ class Reduction {
       : best_(schedule), fails_(fails), options_(options) {}
 
   Minimised run() {
+    for (const Schedule& simple : options_.simple)
+      if (simple.steps.size() < best_.steps.size() && accept(simple)) break;
     ddmin();
     bool changed = true;
     while (changed && !exhausted()) {

@@ -12,6 +12,8 @@ namespace heddle {
 
 struct MinimiserOptions {
   uint64_t most_trials = 1000;
+  // Schedules simpler than most, tried first: if one fails, reduction goes on from it.
+  std::vector<Schedule> simple;
   // Places of step.at.task before step.at that a switch may be moved to, the earliest first; empty:
   // steps are not moved.
   std::function<std::vector<Place>(const ScheduleStep&)> earlier_places;

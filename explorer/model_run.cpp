@@ -269,15 +269,23 @@ void ModelRun::note_point(TaskId task) {
   situation_.address = 0;
   situation_.size = 0;
   situation_.writes = false;
+  bool updates = false;
   for (const auto& operand :
        translator::memory_operands(GuestCode(guest.memory()), guest.task(task).registers)) {
     situation_.address = operand.address;
     situation_.size = operand.size;
     situation_.writes = operand.kind != AccessKind::read;
+    updates = operand.kind == AccessKind::update;
   }
-  if (limits_.keep_points)
-    outcome_.points.push_back({guest.task(task).place(), situation_.address, situation_.size,
-                               situation_.writes, s_.events.size()});
+  if (!limits_.keep_points) return;
+  const Place place = guest.task(task).place();
+  // A schedule's step may stop where a point has just done so.
+  if (!outcome_.points.empty() && outcome_.points.back().place == place) return;
+  outcome_.points.push_back(
+      {place, situation_.address, situation_.size, situation_.writes, updates, {}});
+  for (const TaskId other : runnable_)
+    if (other != task) outcome_.points.back().others.push_back(other);
+  if (limits_.at_point) limits_.at_point(guest, task, outcome_.points.size() - 1);
 }
 
 bool ModelRun::find_runnable() {
@@ -327,6 +335,8 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     Step step = Step::goes_on;
     switch (exit.kind) {
       case Exit::Kind::stop:
+        if (limits_.keep_points) note_point(task);
+        [[fallthrough]];
       case Exit::Kind::budget:
         situation_.why = DecisionPoint::budget;
         continue;
@@ -398,6 +408,7 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
         const Place& at = steps[step].at;
         if (at == situation_.at) {
           next = steps[step++].next;
+          outcome_.points_before_step.push_back(outcome_.points.size());
           if (std::ranges::count(runnable_, next) == 0)
             end(Verdict::infeasible, "step " + std::to_string(step) +
                                          " of the schedule names a task that cannot run there");

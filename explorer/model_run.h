@@ -23,7 +23,8 @@ struct PassedPoint {
   uint64_t address = 0;
   uint32_t size = 0;
   bool writes = false;
-  size_t event = 0;  // events of the run before it
+  bool updates = false;        // reads as well
+  std::vector<TaskId> others;  // that could run there, time passing included
 };
 
 struct RunOutcome {
@@ -34,7 +35,8 @@ struct RunOutcome {
   Schedule schedule;          // every decision that was not the default one
   std::vector<Event> events;  // from `first_event` on; a trace of the run without its Exec event
   Ticks ticks = 0;            // of all tasks together
-  std::vector<PassedPoint> points;
+  std::vector<PassedPoint> points;         // RunLimits::keep_points
+  std::vector<size_t> points_before_step;  // follow(): how many at each step of its schedule
 };
 
 // Answers that a run gives to cpuid, from the recording: by leaf and subleaf.
@@ -57,6 +59,8 @@ struct RunLimits {
   Ticks ticks = Ticks{2'000'000'000};  // of all tasks together; then the run is a hang
   uint64_t decisions = 200'000;        // likewise
   bool keep_points = false;
+  // keep_points: called at each, with its index; the guest is stopped there.
+  std::function<void(Guest&, TaskId, size_t)> at_point = nullptr;
 };
 
 // Runs `state` to the end of the program. `watch`: leave at access points (the guest was translated

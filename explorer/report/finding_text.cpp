@@ -15,14 +15,14 @@ std::string hexadecimal(uint64_t number) {
   return text;
 }
 
-std::string source(const Frame& frame) {
+std::string source(const StackFrame& frame) {
   if (frame.file.empty()) return {};
   std::string text = printable(frame.file);
   if (frame.line != 0) text += ":" + std::to_string(frame.line);
   return text;
 }
 
-std::string position(const Frame& frame) {
+std::string position(const StackFrame& frame) {
   std::string text = frame.function.empty() ? hexadecimal(frame.pc) : printable(frame.function);
   const std::string where = source(frame);
   if (!where.empty())
@@ -32,13 +32,13 @@ std::string position(const Frame& frame) {
   return text;
 }
 
-std::string variable_of(const FindingText& finding) {
-  for (const Side& side : finding.sides)
+std::string variable_of(const Finding& finding) {
+  for (const FindingSide& side : finding.sides)
     if (!side.variable.empty()) return printable(side.variable);
   return {};
 }
 
-std::string side_text(const Side& side, const Style& style) {
+std::string side_text(const FindingSide& side, const Style& style) {
   std::string text =
       "  " + style(Emphasis::name, printable(side.who)) + ": " + printable(side.what);
   if (!side.variable.empty()) text += " of " + printable(side.variable);
@@ -50,36 +50,18 @@ std::string side_text(const Side& side, const Style& style) {
   return text;
 }
 
-std::string signal_text(int32_t signal) {
-  return signal == 0 ? "" : ", signal " + std::to_string(signal) + " arrives";
-}
-
-std::string step_text(const DecidingStep& deciding) {
-  const Place& at = deciding.step.at;
-  std::string text = "  thread " + std::to_string(at.task);
-  switch (at.phase) {
-    case 1:
-      text += " is stopped between the load and the store of ";
-      break;
-    case 2:
-      text += " waits or ends in ";
-      break;
-    default:
-      text += " is stopped before ";
-  }
-  Frame frame = deciding.at;
-  if (frame.pc == 0) frame.pc = at.pc;
-  return text + position(frame) + signal_text(deciding.step.signal) + "; thread " +
-         std::to_string(deciding.step.next) + " goes on\n";
+std::string step_text(const DecidingStep& step) {
+  return "  " + printable(step.who) + " " + step.what + " " + position(step.where) + "; thread " +
+         std::to_string(step.next) + " goes on\n";
 }
 
 }  // namespace
 
-std::string frame_text(size_t number, const Frame& frame) {
+std::string frame_text(size_t number, const StackFrame& frame) {
   return "#" + std::to_string(number) + " " + position(frame);
 }
 
-std::string finding_line(const FindingText& finding) {
+std::string finding_line(const Finding& finding) {
   std::string text = printable(finding.kind);
   if (const std::string variable = variable_of(finding); !variable.empty())
     text += " on " + variable;
@@ -90,7 +72,7 @@ std::string finding_line(const FindingText& finding) {
   return text;
 }
 
-std::string finding_text(const FindingText& finding, bool colour) {
+std::string finding_text(const Finding& finding, const std::string& replay_command, bool colour) {
   const Style style(colour);
   std::string text = style(Emphasis::bad, printable(finding.kind));
   if (const std::string variable = variable_of(finding); !variable.empty())
@@ -98,7 +80,7 @@ std::string finding_text(const FindingText& finding, bool colour) {
   if (!finding.consequence.empty()) text += ": " + printable(finding.consequence);
   text += "  " + style(Emphasis::dim, "[" + printable(finding.fingerprint) + "]") + "\n\n";
 
-  for (const Side& side : finding.sides) text += side_text(side, style) + "\n";
+  for (const FindingSide& side : finding.sides) text += side_text(side, style) + "\n";
 
   if (!finding.differences.empty()) {
     text += style(Emphasis::heading, "what differed") + " (" + printable(finding.verdict) + ")\n";
@@ -120,14 +102,15 @@ std::string finding_text(const FindingText& finding, bool colour) {
     text += "\n";
   }
   text += style(Emphasis::heading, "schedule") + "  " + finding.schedule.text() + "\n";
-  text += "found by  " + printable(finding.strategy) + ", seed " + std::to_string(finding.seed) +
-          ", after " + counted(finding.schedules_tried, "schedule") + "; ";
+  text += "found by  " + printable(finding.strategy) + ", after " +
+          counted(finding.schedules_tried, "schedule") + "; minimised from " +
+          counted(finding.found_steps, "step") + " to " +
+          std::to_string(finding.schedule.steps.size()) + "; ";
   text += finding.confirmed == 0
               ? "not run again"
               : "failed again in " + counted(finding.confirmed, "run") + " of this schedule";
   text += "\n";
-  if (!finding.replay_command.empty())
-    text += "replay    " + style(Emphasis::name, finding.replay_command) + "\n";
+  if (!replay_command.empty()) text += "replay    " + style(Emphasis::name, replay_command) + "\n";
   return text;
 }
 

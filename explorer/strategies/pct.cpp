@@ -54,7 +54,7 @@ void Pct::count(const Situation& situation) {
 
 bool Pct::spins(const Situation& situation) {
   Progress& current = progress(situation.at.task);
-  if (situation.runnable.size() < 2) {
+  if (situation.ready < 2) {
     current.repetitions = 0;
     current.turn = 0;
     return false;
@@ -81,7 +81,7 @@ bool Pct::spins(const Situation& situation) {
 Decision Pct::decide(const Situation& situation) {
   // In the order of becoming runnable, so that priorities do not depend on when each is first
   // chosen.
-  for (const TaskId task : situation.runnable) progress(task);
+  for (const TaskId task : ready(situation)) progress(task);
   count(situation);
   if (spins(situation)) {
     Progress& current = progress(situation.at.task);
@@ -90,7 +90,7 @@ Decision Pct::decide(const Situation& situation) {
     current.turn = 0;
   }
   const TaskId next = *std::ranges::max_element(
-      situation.runnable, {}, [&](TaskId task) { return progress(task).priority; });
+      ready(situation), {}, [&](TaskId task) { return progress(task).priority; });
   Progress& chosen = progress(next);
   if (next != running_) {
     chosen.turn = 0;
@@ -99,7 +99,7 @@ Decision Pct::decide(const Situation& situation) {
   }
   Ticks budget = Decision{}.ticks;
   if (next_tick_change_ < tick_changes_.size()) budget = tick_changes_[next_tick_change_] - ticks_;
-  if (situation.runnable.size() > 1)
+  if (situation.ready > 1)
     budget =
         std::min(budget, options_.longest_turn - std::min(chosen.turn, options_.longest_turn - 1));
   return {next, budget};

@@ -31,7 +31,7 @@ void RaceDirected::begin(uint64_t run) {
 
   state_ = State::seeking;
   achieved_ = false;
-  reached_ = holds_ = deferrals_ = decisions_ = 0;
+  reached_ = holds_ = deferrals_ = decisions_ = jumps_ = 0;
   held_ = performer_ = 0;
 }
 
@@ -51,7 +51,7 @@ Decision RaceDirected::decide(const Situation& situation) {
 
 Decision RaceDirected::seek(const Situation& situation) {
   if (situation.why != DecisionPoint::access) {
-    return {random_.pick(situation.runnable), random_.geometric(kMeanTurn)};
+    return {random_.pick(ready(situation)), random_.geometric(kMeanTurn)};
   }
   const bool crowd = situation.runnable.size() > 1;
   if (situation.at.pc == held_pc_ && situation.at.phase == held_phase_) {
@@ -89,8 +89,9 @@ Decision RaceDirected::hold(const Situation& situation) {
     performer_pc_ = situation.at.pc;
     return {performer_, 1};
   }
-  const bool alone = std::ranges::all_of(situation.runnable, [&](TaskId t) { return t == held_; });
-  if (alone) return give_up(situation);
+  const bool alone = std::ranges::all_of(ready(situation), [&](TaskId t) { return t == held_; });
+  if (alone && (situation.ready == situation.runnable.size() || ++jumps_ > kMostJumps))
+    return give_up(situation);
   if (situation.why == DecisionPoint::access && situation.current_runnable &&
       situation.at.task != held_)
     return {situation.at.task, random_.geometric(kMeanTurn)};
@@ -124,11 +125,15 @@ Decision RaceDirected::give_up(const Situation& situation) {
 
 Decision RaceDirected::another(const Situation& situation, TaskId than) {
   const auto others = static_cast<uint64_t>(
-      std::ranges::count_if(situation.runnable, [&](TaskId task) { return task != than; }));
-  if (others == 0) return {situation.runnable.front(), random_.geometric(kMeanTurn)};
+      std::ranges::count_if(ready(situation), [&](TaskId task) { return task != than; }));
+  if (others == 0) {
+    // Nobody, unless time passes.
+    const bool sleepers = situation.runnable.size() > situation.ready;
+    return {situation.runnable[sleepers ? situation.ready : 0], random_.geometric(kMeanTurn)};
+  }
   uint64_t skip = random_.below(others);
   TaskId next = 0;
-  for (const TaskId task : situation.runnable) {
+  for (const TaskId task : ready(situation)) {
     if (task == than) continue;
     next = task;
     if (skip-- == 0) break;
@@ -140,7 +145,7 @@ Decision RaceDirected::go_on(const Situation& situation) {
   const bool stay =
       situation.current_runnable && (situation.why == DecisionPoint::access ||
                                      (runs_on_ && situation.why != DecisionPoint::budget));
-  const TaskId next = stay ? situation.at.task : random_.pick(situation.runnable);
+  const TaskId next = stay ? situation.at.task : random_.pick(ready(situation));
   // A task that spins must not keep the rest waiting, however long the turns are.
   return {next, runs_on_ ? 64 * kMeanTurn : random_.geometric(kMeanTurn)};
 }

@@ -27,6 +27,7 @@ class RaceDirected final : public Strategy {
  public:
   static constexpr uint32_t kLongestHold = 2000;  // decisions
   static constexpr uint32_t kMostHolds = 8;       // given up in a run
+  static constexpr uint32_t kMostJumps = 64;  // in time, while everyone but the held task sleeps
   static constexpr uint32_t kMostDeferrals = 64;  // of the other side, while the held one is sought
   static constexpr Ticks kMeanTurn = 4000;
 
@@ -74,6 +75,7 @@ class RaceDirected final : public Strategy {
   uint32_t holds_ = 0;    // given up
   uint32_t deferrals_ = 0;
   uint32_t decisions_ = 0;  // of the current hold
+  uint32_t jumps_ = 0;
   TaskId held_ = 0, performer_ = 0;
   uint64_t performer_pc_ = 0;
   uint64_t held_address_ = 0;

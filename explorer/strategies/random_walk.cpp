@@ -12,7 +12,7 @@ void RandomWalk::begin(uint64_t run) {
 }
 
 Decision RandomWalk::decide(const Situation& situation) {
-  const TaskId next = random_.pick(situation.runnable);
+  const TaskId next = random_.pick(ready(situation));
   return {next, random_.geometric(mean_)};
 }
 

@@ -18,6 +18,11 @@ struct Target {
   bool operator==(const Target&) const = default;
 };
 
+// Those that need not wait for time to pass; choosing another one is a jump in time.
+inline std::span<const TaskId> ready(const Situation& situation) {
+  return situation.runnable.first(situation.ready);
+}
+
 // A Scheduler with a name. Run k of a strategy with seed s makes the same decisions in the same
 // situations, whichever runs came before.
 class Strategy : public Scheduler {

@@ -51,6 +51,35 @@ std::string Symbols::site(uint64_t pc) const {
   return out;
 }
 
+Site Symbols::locate(uint64_t pc) const {
+  Site site;
+  Dwfl_Module* module = dwfl_addrmodule(library_->dwfl, pc);
+  if (!module) return site;
+  site.function = function(pc);
+  const char* path = nullptr;
+  dwfl_module_info(module, nullptr, nullptr, nullptr, nullptr, nullptr, &path, nullptr);
+  if (path) site.module = path;
+  if (Dwfl_Line* line = dwfl_module_getsrc(module, pc)) {
+    int number = 0;
+    if (const char* file = dwfl_lineinfo(line, nullptr, &number, nullptr, nullptr, nullptr)) {
+      site.file = file;
+      site.line = static_cast<uint32_t>(number);
+    }
+  }
+  return site;
+}
+
+std::string Symbols::variable(uint64_t address) const {
+  Dwfl_Module* module = dwfl_addrmodule(library_->dwfl, address);
+  GElf_Off offset = 0;
+  GElf_Sym symbol;
+  const char* name =
+      module ? dwfl_module_addrinfo(module, address, &offset, &symbol, nullptr, nullptr, nullptr)
+             : nullptr;
+  if (!name || GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || offset >= symbol.st_size) return {};
+  return offset == 0 ? name : name + ("+" + std::to_string(offset));
+}
+
 std::string Symbols::library(uint64_t pc) const {
   Dwfl_Module* module = dwfl_addrmodule(library_->dwfl, pc);
   GElf_Addr bias = 0;

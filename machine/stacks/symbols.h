@@ -16,6 +16,13 @@ struct Module {
   std::filesystem::path file;
 };
 
+// Where an instruction comes from; empty and 0 where it is not known.
+struct Site {
+  std::string function, file;
+  uint32_t line = 0;
+  std::string module;  // path of the file that holds the code
+};
+
 // Reads ELF symbols and DWARF lines (compressed or not) by libdw. Go's functions are in the symbol
 // table as the linker names them.
 class Symbols {
@@ -31,6 +38,9 @@ class Symbols {
   std::string site(uint64_t pc) const;
   // The library that `pc` is in, as it names itself (DT_SONAME: "libc.so.6"); empty in programs.
   std::string library(uint64_t pc) const;
+  Site locate(uint64_t pc) const;
+  // The data symbol that `address` is in, "name" or "name+offset"; empty where there is none.
+  std::string variable(uint64_t address) const;
   // Guest address of a symbol.
   std::optional<uint64_t> address_of(const std::string& name) const;
 

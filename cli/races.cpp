@@ -1,0 +1,75 @@
+#include <cstdio>
+
+#include "cli/trace_location.h"
+#include "cli/verbs.h"
+#include "explorer/exploration.h"
+
+namespace heddle::cli {
+namespace {
+
+constexpr int kFound = 66;
+
+std::string position(const Symbols& symbols, uint64_t pc) {
+  const Site site = symbols.locate(pc);
+  char address[32];
+  std::snprintf(address, sizeof address, "0x%llx", static_cast<unsigned long long>(pc));
+  std::string text = site.function.empty() ? address : site.function;
+  if (!site.file.empty()) return text + " " + site.file + ":" + std::to_string(site.line);
+  if (!site.module.empty()) text += " (" + site.module + ")";
+  return text;
+}
+
+std::string_view act(AccessKind kind) {
+  switch (kind) {
+    case AccessKind::read:
+      return "read";
+    case AccessKind::write:
+      return "write";
+    case AccessKind::update:
+      return "update";
+    case AccessKind::locked:
+      return "locked update";
+  }
+  return "?";
+}
+
+int races(const std::string& trace) {
+  Exploration exploration(find_trace(trace));
+  const AnalysedRun& run = exploration.analyse();
+  const Symbols& symbols = exploration.symbols();
+  for (const auto& race : run.races) {
+    std::string what = symbols.variable(race.first.address);
+    char address[32];
+    std::snprintf(address, sizeof address, "0x%llx",
+                  static_cast<unsigned long long>(race.first.address));
+    what = what.empty() ? address : what + " (" + address + ")";
+    std::printf("nothing orders these accesses to %s:\n", what.c_str());
+    for (const auto* side : {&race.first, &race.second})
+      std::printf("  thread %u: %s of %u bytes, %s\n", side->place.task,
+                  std::string(act(side->kind)).c_str(), side->size,
+                  position(symbols, side->place.pc).c_str());
+  }
+  std::fprintf(stderr, "heddle: %zu unordered pairs, %zu ordered only by locks, in %llu accesses\n",
+               run.races.size(), run.lock_ordered.size(),
+               static_cast<unsigned long long>(run.accesses));
+  return run.races.empty() ? 0 : kFound;
+}
+
+}  // namespace
+
+void add_races(CLI::App& app, int& status) {
+  auto trace = std::make_shared<std::string>("latest");
+  auto* verb = app.add_subcommand("races", "Print the pairs of accesses that nothing orders");
+  verb->add_option("trace", *trace, "A path, an id (t1, t2, ...) or latest");
+  verb->footer("Exit status: 0 none, 66 some, 2 could not analyse.");
+  verb->callback([trace, &status] {
+    try {
+      status = races(*trace);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "heddle: %s\n", error.what());
+      status = 2;
+    }
+  });
+}
+
+}  // namespace heddle::cli

@@ -1,0 +1,53 @@
+// From a failing schedule to what a person needs to know about it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "explorer/analysis.h"
+#include "explorer/minimiser.h"
+#include "explorer/model_run.h"
+#include "trace_format/finding.h"
+
+namespace heddle {
+
+// Who touched what in a failing run, and which turns decide. The failing run is made again, as
+// often as needed, from a copy of the start state.
+class Explanation {
+ public:
+  using Run = std::function<RunOutcome(const Schedule&, const RunLimits&)>;
+  using StackOf = std::function<std::vector<StackFrame>(Guest&, TaskId)>;
+
+  Explanation(Run run, StackOf stack, const Symbols& symbols, const AnalysedRun& recorded)
+      : run_(std::move(run)), stack_(std::move(stack)), symbols_(symbols), recorded_(recorded) {}
+
+  // Fills in kind, consequence, fingerprint, sides, differences and deciding.
+  void explain(Finding& finding, const Minimised& minimised, const RunOutcome& failing) const;
+
+ private:
+  struct Sides {
+    size_t held = 0, other = 0;  // indices into RunOutcome::points
+    size_t step = 0;             // of the schedule: takes the task away
+  };
+  std::optional<Sides> meeting(const RunOutcome& run, const Minimised& minimised) const;
+  std::optional<Sides> meeting_at(const RunOutcome& run, size_t step) const;
+  FindingSide side(const PassedPoint& point, const std::vector<StackFrame>& stack) const;
+  StackFrame frame(uint64_t pc) const;
+
+  Run run_;
+  StackOf stack_;
+  const Symbols& symbols_;
+  const AnalysedRun& recorded_;
+};
+
+// Line by line, what `actual` has in another way; `of` names the stream.
+void add_differences(std::vector<Difference>& differences, const std::string& of,
+                     const std::string& expected, const std::string& actual);
+
+// "exit status 3", "signal 11".
+std::string ending(int wait_status);
+
+}  // namespace heddle
