@@ -21,6 +21,7 @@ struct Options {
   std::string working_directory;
   std::vector<std::string> command;
   int print_directory = -1;
+  RecordOptions recording;
   bool quiet = false;
 };
 
@@ -57,7 +58,7 @@ int record(const Options& options) {
   // The terminal's interrupt is the program's business; what it does decides how we end.
   std::signal(SIGINT, SIG_IGN);
   std::signal(SIGQUIT, SIG_IGN);
-  Recorder recorder(program, directory);
+  Recorder recorder(program, directory, options.recording);
   if (options.directory.empty()) point_latest(directory);
   if (options.print_directory >= 0) dprintf(options.print_directory, "%s\n", directory.c_str());
   const int status = recorder.run();
@@ -87,6 +88,8 @@ void add_record(CLI::App& app, int& status) {
   verb->add_option("-w,--cwd", options->working_directory, "Directory to run the program in");
   verb->add_option("--print-trace-dir", options->print_directory,
                    "Write the trace's directory to this descriptor");
+  verb->add_option("--hash-every", options->recording.hash_every,
+                   "Keep a hash of the state every so many ticks (slow; finds divergences)");
   verb->add_flag("-q,--quiet", options->quiet, "No summary line");
   verb->add_option("command", options->command, "The program and its arguments, after --")
       ->required();

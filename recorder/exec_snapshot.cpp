@@ -14,9 +14,7 @@ namespace {
 constexpr uint64_t kPage = 0x1000;
 
 bool machines_own(const MapsEntry& entry) {
-  bool ours = layout::kFixed.contains(entry.start);
-  for (const auto& arena : layout::kArenas) ours = ours || arena.contains(entry.start);
-  return ours || entry.path == "[vsyscall]";
+  return layout::machines_own(entry.start) || entry.path == "[vsyscall]";
 }
 
 }  // namespace

@@ -2,8 +2,10 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstring>
 
+#include "machine/tracee/state_hash.h"
 #include "recorder/exec_snapshot.h"
 #include "recorder/special_instructions.h"
 
@@ -14,8 +16,9 @@ constexpr Ticks kSlice = 500'000;
 constexpr int kSliceStops = 100;
 }  // namespace
 
-Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory)
-    : trace_(trace_directory), process_(HostProcess::start(program)) {
+Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory,
+                   const RecordOptions& options)
+    : options_(options), trace_(trace_directory), process_(HostProcess::start(program)) {
   process_.install();
   hide_vdso(process_);
   cache_ = std::make_unique<CodeCache>(process_.shared_code(), translator::Options{});
@@ -101,7 +104,12 @@ void Recorder::run_slice(Task& task) {
   Ticks slice_end = task.context.ticks + kSlice;
   int stops = 0;
   while (!ended_ && task.state == State::ready) {
-    task.cpu->start(task.context, slice_end - task.context.ticks);
+    Ticks end = slice_end;
+    if (options_.hash_every != 0) {
+      if (task.context.ticks >= task.next_hash) hash_state(task);
+      end = std::min(end, task.next_hash);
+    }
+    task.cpu->start(task.context, end - task.context.ticks);
     std::optional<Exit> exit;
     while (!exit) {
       exit = task.cpu->stopped(task.cpu->thread().wait(), task.context);
@@ -157,6 +165,14 @@ void Recorder::run_slice(Task& task) {
     slice_end = task.context.ticks + kSlice;
     stops = 0;
   }
+}
+
+void Recorder::hash_state(Task& task) {
+  task.next_hash = task.context.ticks + options_.hash_every;
+  event::StateHash hash;
+  hash.extended = hash_extended(canonical_state(task.cpu->thread().extended_state()));
+  hash.memory = hash_memory(process_.pid(), process_.memory());
+  append(task, hash);
 }
 
 void Recorder::end_process(Task& task, int status, int fatal_signal) {

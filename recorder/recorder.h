@@ -15,10 +15,15 @@
 
 namespace heddle {
 
+struct RecordOptions {
+  Ticks hash_every = 0;  // ticks of a task between two StateHash events; 0: none
+};
+
 class Recorder {
  public:
   // Throws ExecFailed where the program cannot be executed.
-  Recorder(const Program& program, const std::filesystem::path& trace_directory);
+  Recorder(const Program& program, const std::filesystem::path& trace_directory,
+           const RecordOptions& options = {});
   ~Recorder();
 
   // Runs the program to its end; returns wait(2)'s status word of it.
@@ -45,6 +50,7 @@ class Recorder {
     State state = State::ready;
     std::optional<Call> call;  // in_kernel: under way; ready: complete but not yet written
     uint64_t clear_tid = 0;
+    Ticks next_hash = 0;
     std::optional<uint64_t> saved_mask;  // rt_sigsuspend: what its handler's return restores
   };
 
@@ -54,6 +60,7 @@ class Recorder {
   void run_slice(Task& task);
   void wait_in_kernel();
   Event& append(const Task& task, EventBody body, const Registers* registers = nullptr);
+  void hash_state(Task& task);
   void end_process(Task& task, int status, int fatal_signal);
 
   // recorded_syscalls.cpp
@@ -74,6 +81,7 @@ class Recorder {
   void mirror_mask(Task& task);
   void post(Task& task, const siginfo_t& info);
 
+  RecordOptions options_;
   TraceWriter trace_;
   HostProcess process_;
   std::unique_ptr<CodeCache> cache_;

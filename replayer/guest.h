@@ -33,6 +33,7 @@ class Guest {
   std::unique_ptr<Guest> fork();
 
   ProcessMemory& memory() { return process_.memory(); }
+  pid_t host_pid() const { return process_.pid(); }
   GuestCpu& cpu() { return *cpu_; }
   CodeCache& cache() { return *cache_; }
   bool has_task(TaskId task) const { return tasks_.contains(task); }
@@ -69,10 +70,12 @@ class Guest {
 
   void apply(const std::vector<MemoryEffect>& effects);
 
+  // Canonical: see canonical_state.
+  ExtendedState extended_state(TaskId task);
+
  private:
   Guest() = default;
   void activate(TaskId task);
-  ExtendedState extended_state(TaskId task);
   void set_extended_state(TaskId task, const ExtendedState& state);
   int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
                    const FileRange& file, uint64_t offset);

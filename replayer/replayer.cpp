@@ -6,6 +6,7 @@
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/guest_code.h"
+#include "machine/tracee/state_hash.h"
 #include "machine/translator/operand.h"
 
 namespace heddle {
@@ -123,11 +124,27 @@ void Replayer::advance(const Event& event) {
     guest_->complete(task, *answer, length);
   } else if (const auto* signal = std::get_if<event::Signal>(&event.body)) {
     apply(event, *signal);
+  } else if (const auto* hash = std::get_if<event::StateHash>(&event.body)) {
+    compare(event, *hash);
   } else if (const auto* end = std::get_if<event::TaskExit>(&event.body)) {
     guest_->apply(end->effects);
     guest_->remove_task(task);
     signals_.remove_task(task);
   }
+}
+
+void Replayer::compare(const Event& event, const event::StateHash& hash) {
+  const TaskId task = event.place.task;
+  for (const auto& range : hash.memory) {
+    if (hash_range(guest_->memory(), range.start, range.size) == range.hash) continue;
+    char text[96];
+    std::snprintf(text, sizeof text, "the recorded memory in 0x%llx-0x%llx",
+                  static_cast<unsigned long long>(range.start),
+                  static_cast<unsigned long long>(range.start + range.size));
+    throw Divergence(event.number, task, text, "other bytes");
+  }
+  if (hash_extended(guest_->extended_state(task)) != hash.extended)
+    throw Divergence(event.number, task, "the recorded vector and x87 registers", "others");
 }
 
 void Replayer::apply(const Event& event, const event::Signal& signal) {

@@ -45,6 +45,7 @@ class Replayer {
   void expect_syscall(const Event& event, const Exit& exit);
   void apply(const Event& event, const event::Syscall& call);
   void apply(const Event& event, const event::Signal& signal);
+  void compare(const Event& event, const event::StateHash& hash);
   void virtualised(const Event& event, const event::Syscall& call);
   void show_output(const event::Syscall& call);
   std::optional<Exit> run_to(const Place& place);

@@ -117,10 +117,25 @@ struct Taint {
   bool operator==(const Taint&) const = default;
 };
 
+// The state of the task and of the whole memory at the Place, for finding where a replay leaves the
+// recording. Only in traces that were asked to have it.
+struct StateHash {
+  struct Range {
+    uint64_t start = 0;  // page aligned
+    uint64_t size = 0;   // bytes
+    uint64_t hash = 0;   // XXH3 (64 bits) of its bytes
+    bool operator==(const Range&) const = default;
+  };
+  uint64_t extended = 0;      // XXH3 (64 bits) of the canonical extended state
+  std::vector<Range> memory;  // all private writable mappings, ascending
+  bool operator==(const StateHash&) const = default;
+};
+
 }  // namespace event
 
-using EventBody = std::variant<event::Exec, event::Syscall, event::Instruction, event::Signal,
-                               event::Switch, event::TaskExit, event::ProcessExit, event::Taint>;
+using EventBody =
+    std::variant<event::Exec, event::Syscall, event::Instruction, event::Signal, event::Switch,
+                 event::TaskExit, event::ProcessExit, event::Taint, event::StateHash>;
 
 struct Event {
   uint64_t number = 0;   // from 0, without gaps

@@ -45,6 +45,7 @@ struct Event {
     taskExit @12 :TaskExit;
     processExit @13 :Int32;
     taint @14 :Text;
+    stateHash @15 :StateHash;
   }
 }
 
@@ -89,4 +90,15 @@ struct Signal {
 struct TaskExit {
   status @0 :Int32;
   effects @1 :List(Effect);
+}
+
+struct HashedRange {
+  start @0 :UInt64;
+  size @1 :UInt64;
+  hash @2 :UInt64;
+}
+
+struct StateHash {
+  extended @0 :UInt64;
+  memory @1 :List(HashedRange);
 }

@@ -120,6 +120,16 @@ struct Encoder {
   }
   void operator()(const event::ProcessExit& e) { out.setProcessExit(e.status); }
   void operator()(const event::Taint& e) { out.setTaint(e.reason); }
+  void operator()(const event::StateHash& e) {
+    auto o = out.initStateHash();
+    o.setExtended(e.extended);
+    auto ranges = o.initMemory(static_cast<unsigned>(e.memory.size()));
+    for (unsigned i = 0; i < e.memory.size(); ++i) {
+      ranges[i].setStart(e.memory[i].start);
+      ranges[i].setSize(e.memory[i].size);
+      ranges[i].setHash(e.memory[i].hash);
+    }
+  }
 };
 
 EventBody take_body(wire::Event::Body::Reader in) {
@@ -177,6 +187,13 @@ EventBody take_body(wire::Event::Body::Reader in) {
       return event::ProcessExit{in.getProcessExit()};
     case wire::Event::Body::TAINT:
       return event::Taint{in.getTaint()};
+    case wire::Event::Body::STATE_HASH: {
+      event::StateHash e;
+      e.extended = in.getStateHash().getExtended();
+      for (const auto r : in.getStateHash().getMemory())
+        e.memory.push_back({r.getStart(), r.getSize(), r.getHash()});
+      return e;
+    }
   }
   throw TraceError("an event of unknown kind");
 }

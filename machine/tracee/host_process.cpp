@@ -173,13 +173,16 @@ HostProcess HostProcess::start_empty() {
   leave_execve(process.thread_, *process.memory_);
   process.install();
   for (const auto& entry : read_maps(process.pid())) {
-    bool ours = layout::kFixed.contains(entry.start);
-    for (const auto& arena : layout::kArenas) ours = ours || arena.contains(entry.start);
-    if (ours || entry.path == "[vsyscall]") continue;
+    if (layout::machines_own(entry.start) || entry.path == "[vsyscall]") continue;
     process.remote_syscall(SYS_munmap, {entry.start, entry.end - entry.start});
   }
   // Descriptors of the supervisor that the process inherited are not the guest's.
   process.remote_syscall(SYS_close_range, {0, ~0u, 0});
+  // Checkpoints are children: they must neither send SIGCHLD nor stay as zombies. The guest's own
+  // dispositions are virtual.
+  constexpr std::array<uint64_t, 4> kIgnore{1 /* SIG_IGN */, 0, 0, 0};  // struct kernel_sigaction
+  const uint64_t ignore = process.stage({reinterpret_cast<const uint8_t*>(kIgnore.data()), 32});
+  process.remote_syscall(SYS_rt_sigaction, {SIGCHLD, ignore, 0, 8});
   return process;
 }
 

@@ -38,4 +38,11 @@ inline constexpr std::array<Range, 3> kArenas{{
     {0x7fff'd000'0000, 0x800'0000},
 }};
 
+// Is this address in one of them?
+inline bool machines_own(uint64_t address) {
+  bool own = kFixed.contains(address);
+  for (const auto& arena : kArenas) own = own || arena.contains(address);
+  return own;
+}
+
 }  // namespace heddle::layout
