@@ -22,6 +22,7 @@ struct Options {
   std::vector<std::string> command;
   int print_directory = -1;
   bool quiet = false;
+  bool statistics = false;
 };
 
 // As execvp(3) finds it.
@@ -65,6 +66,10 @@ int record(const Options& options) {
     std::fprintf(stderr, "heddle: recorded %s: %llu events, %llu bytes\n", directory.c_str(),
                  static_cast<unsigned long long>(recorder.events()),
                  static_cast<unsigned long long>(recorder.bytes()));
+  if (options.statistics)
+    std::fprintf(stderr, "heddle: %llu stops, %llu system calls without one\n",
+                 static_cast<unsigned long long>(recorder.stops()),
+                 static_cast<unsigned long long>(recorder.logged_calls()));
   return status;
 }
 
@@ -88,6 +93,7 @@ void add_record(CLI::App& app, int& status) {
   verb->add_option("--print-trace-dir", options->print_directory,
                    "Write the trace's directory to this descriptor");
   verb->add_flag("-q,--quiet", options->quiet, "No summary line");
+  verb->add_flag("--statistics", options->statistics, "Print how often the program was stopped");
   verb->add_option("command", options->command, "The program and its arguments, after --")
       ->required();
   verb->prefix_command(false);
