@@ -23,6 +23,7 @@ struct Options {
   int print_directory = -1;
   RecordOptions recording;
   bool quiet = false;
+  bool statistics = false;
 };
 
 // As execvp(3) finds it.
@@ -66,6 +67,10 @@ int record(const Options& options) {
     std::fprintf(stderr, "heddle: recorded %s: %llu events, %llu bytes\n", directory.c_str(),
                  static_cast<unsigned long long>(recorder.events()),
                  static_cast<unsigned long long>(recorder.bytes()));
+  if (options.statistics)
+    std::fprintf(stderr, "heddle: %llu stops, %llu system calls without one\n",
+                 static_cast<unsigned long long>(recorder.stops()),
+                 static_cast<unsigned long long>(recorder.logged_calls()));
   return status;
 }
 
@@ -91,6 +96,7 @@ void add_record(CLI::App& app, int& status) {
   verb->add_option("--hash-every", options->recording.hash_every,
                    "Keep a hash of the state every so many ticks (slow; finds divergences)");
   verb->add_flag("-q,--quiet", options->quiet, "No summary line");
+  verb->add_flag("--statistics", options->statistics, "Print how often the program was stopped");
   verb->add_option("command", options->command, "The program and its arguments, after --")
       ->required();
   verb->prefix_command(false);

@@ -104,6 +104,7 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
 }
 
 bool Recorder::call_stopped(Task& task, int status) {
+  ++stops_;
   auto& thread = task.cpu->thread();
   if (WIFEXITED(status) || WIFSIGNALED(status)) {
     if (thread.tid() != process_.pid()) return false;

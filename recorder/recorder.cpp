@@ -8,12 +8,14 @@
 #include "machine/tracee/state_hash.h"
 #include "recorder/exec_snapshot.h"
 #include "recorder/special_instructions.h"
+#include "trace_format/logged_calls.h"
 
 namespace heddle {
 namespace {
 // What a task may do while others wait for the token.
 constexpr Ticks kSlice = 500'000;
 constexpr int kSliceStops = 100;
+constexpr uint64_t kSliceCalls = 2'000;  // served in the tracee
 }  // namespace
 
 Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory,
@@ -21,7 +23,10 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
     : options_(options), trace_(trace_directory), process_(HostProcess::start(program)) {
   process_.install();
   hide_vdso(process_);
-  cache_ = std::make_unique<CodeCache>(process_.shared_code(), translator::Options{});
+  log_ = std::make_unique<SyscallLog>(process_, trace_.syscall_log());
+  translator::Options translation;
+  translation.runtime_syscalls = true;
+  cache_ = std::make_unique<CodeCache>(process_.shared_code(), translation);
   auto task = std::make_unique<Task>();
   task->id = 1;
   task->cpu = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
@@ -32,6 +37,7 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
   first.body = snapshot(process_, program, task->context.registers, trace_);
   trace_.append(first);
   trace_.flush();
+  log_->clear(trace_.events());
   signals_.add_task(1, 0);
   by_tid_[process_.pid()] = 1;
   ready_.push_back(1);
@@ -50,17 +56,34 @@ Recorder::Task& Recorder::task_of(pid_t tid) {
   return *tasks_.at(by_tid_.at(tid));
 }
 
+uint64_t Recorder::now_ns() const {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now() - began_)
+                                   .count());
+}
+
+// The calls served in the tracee become events; their task is stopped, before what comes next. The
+// log is emptied only when the trace has them, so that no moment to die loses one.
+void Recorder::drain() {
+  const auto entries = log_->entries();
+  if (entries.empty()) return;
+  const uint64_t now = now_ns();
+  for (const auto& entry : entries) trace_.append(logged_call(entry, trace_.events(), now));
+  drained_ += entries.size();
+  log_->clear(trace_.events());
+}
+
 Event& Recorder::append(const Task& task, EventBody body, const Registers* registers) {
+  drain();
   static Event event;
   event = {};
   event.number = trace_.events();
-  event.time_ns = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                            std::chrono::steady_clock::now() - began_)
-                                            .count());
+  event.time_ns = now_ns();
   event.registers = registers ? *registers : task.context.registers;
   event.place = {task.id, task.context.ticks, (*event.registers)[Register::rip], 0};
   event.body = std::move(body);
   trace_.append(event);
+  log_->clear(trace_.events());
   return event;
 }
 
@@ -85,6 +108,7 @@ int Recorder::run() {
 
 // Nobody can run: sleep until a call completes.
 void Recorder::wait_in_kernel() {
+  drain();
   trace_.flush();
   int status = 0;
   const pid_t tid = waitpid(-1, &status, __WALL);
@@ -103,15 +127,19 @@ void Recorder::run_slice(Task& task) {
   deliver_pending(task);
   Ticks slice_end = task.context.ticks + kSlice;
   int stops = 0;
+  uint64_t first_call = logged_calls();
+  const auto calls = [&] { return logged_calls() - first_call; };
   while (!ended_ && task.state == State::ready) {
     Ticks end = slice_end;
     if (options_.hash_every != 0) {
       if (task.context.ticks >= task.next_hash) hash_state(task);
       end = std::min(end, task.next_hash);
     }
+    task.cpu->grant_calls(kSliceCalls - calls());
     task.cpu->start(task.context, end - task.context.ticks);
     std::optional<Exit> exit;
     while (!exit) {
+      ++stops_;
       exit = task.cpu->stopped(task.cpu->thread().wait(), task.context);
       if (exit && exit->kind == Exit::Kind::signal) {
         post(task, exit->info);
@@ -123,9 +151,13 @@ void Recorder::run_slice(Task& task) {
       }
     }
     switch (exit->kind) {
-      case Exit::Kind::syscall:
-        syscall(task);
+      case Exit::Kind::syscall: {
+        // A signal that is held comes before the call: it could not end one that waits.
+        const Place at = task.context.place();
+        deliver_pending(task);
+        if (!ended_ && task.context.place() == at) syscall(task);
         break;
+      }
       case Exit::Kind::special: {
         const auto answer = answer_special(*exit->site, task.context.registers);
         append(task, answer);
@@ -156,7 +188,7 @@ void Recorder::run_slice(Task& task) {
           call_stopped(*other, status))
         ready_.push_back(id);
     }
-    if (task.context.ticks < slice_end && ++stops < kSliceStops) continue;
+    if (task.context.ticks < slice_end && ++stops < kSliceStops && calls() < kSliceCalls) continue;
     if (!ready_.empty()) {
       append(task, event::Switch{ready_.front()});
       ready_.push_back(task.id);
@@ -164,6 +196,7 @@ void Recorder::run_slice(Task& task) {
     }
     slice_end = task.context.ticks + kSlice;
     stops = 0;
+    first_call = logged_calls();
   }
 }
 

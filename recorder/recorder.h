@@ -11,6 +11,7 @@
 #include "machine/tracee/extended_state.h"
 #include "machine/tracee/guest_cpu.h"
 #include "machine/tracee/signal_frame.h"
+#include "machine/tracee/syscall_log.h"
 #include "trace_format/writer.h"
 
 namespace heddle {
@@ -31,6 +32,10 @@ class Recorder {
 
   uint64_t events() const { return trace_.events(); }
   uint64_t bytes() const { return trace_.bytes(); }
+  // How often a thread of the program stopped for the supervisor, and how many system calls did
+  // without.
+  uint64_t stops() const { return stops_; }
+  uint64_t logged_calls() const { return drained_ + log_->entries().size(); }
 
  private:
   // A system call that the kernel is executing for a task.
@@ -61,6 +66,8 @@ class Recorder {
   void wait_in_kernel();
   Event& append(const Task& task, EventBody body, const Registers* registers = nullptr);
   void hash_state(Task& task);
+  void drain();
+  uint64_t now_ns() const;
   void end_process(Task& task, int status, int fatal_signal);
 
   // recorded_syscalls.cpp
@@ -84,6 +91,7 @@ class Recorder {
   RecordOptions options_;
   TraceWriter trace_;
   HostProcess process_;
+  std::unique_ptr<SyscallLog> log_;
   std::unique_ptr<CodeCache> cache_;
   SignalState signals_;
   std::map<TaskId, std::unique_ptr<Task>> tasks_;
@@ -92,6 +100,8 @@ class Recorder {
   TaskId last_task_ = 1;
   bool ended_ = false;
   int status_ = 0;
+  uint64_t stops_ = 0;
+  uint64_t drained_ = 0;  // calls of the log that are events of the trace
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 

@@ -9,6 +9,8 @@
 #include <cstring>
 
 #include "trace_format/chunk.h"
+#include "trace_format/logged_calls.h"
+#include "trace_format/trace_tail.h"
 
 namespace heddle {
 
@@ -77,9 +79,27 @@ bool TraceReader::load_chunk() {
   return true;
 }
 
+// The chunks are over without an end: what the recorder had not put into one yet.
+std::optional<Event> TraceReader::salvaged() {
+  if (!salvaged_) {
+    salvaged_.emplace();
+    const auto append = [&](std::vector<Event> events) {
+      for (auto& event : events) salvaged_->push_back(std::move(event));
+    };
+    append(TraceTail::read(directory_ / "tail", next_));
+    append(read_syscall_log(directory_ / "log", next_ + salvaged_->size()));
+  }
+  if (salvaged_->empty()) return std::nullopt;
+  Event event = std::move(salvaged_->front());
+  salvaged_->pop_front();
+  ++next_;
+  return event;
+}
+
 std::optional<Event> TraceReader::next() {
   while (left_.empty()) {
-    if (ended_ || !cut_off_.empty() || !load_chunk()) return std::nullopt;
+    if (ended_) return std::nullopt;
+    if (!cut_off_.empty() || !load_chunk()) return ended_ ? std::nullopt : salvaged();
   }
   Event event;
   try {

@@ -1,6 +1,7 @@
 // Reads a trace, whole or cut off; never trusts it.
 #pragma once
 
+#include <deque>
 #include <filesystem>
 #include <optional>
 #include <vector>
@@ -19,7 +20,8 @@ class TraceReader {
   TraceReader& operator=(const TraceReader&) = delete;
 
   // The next event; nothing at the end. Throws TraceError (file, offset, what) where the bytes are
-  // damaged; a chunk that is cut off at the end of the file is the end of the trace instead.
+  // damaged; a chunk that is cut off at the end of the file is the end of the trace instead. Of a
+  // recording that did not end cleanly the events in its tail and log follow those in its chunks.
   std::optional<Event> next();
   std::vector<Event> read_all();
 
@@ -32,6 +34,7 @@ class TraceReader {
 
  private:
   bool load_chunk();
+  std::optional<Event> salvaged();
 
   std::filesystem::path directory_;
   int fd_ = -1;
@@ -42,6 +45,7 @@ class TraceReader {
   std::span<const uint8_t> left_;
   uint64_t next_ = 0;
   std::string cut_off_;
+  std::optional<std::deque<Event>> salvaged_;  // not yet read by next()
 };
 
 }  // namespace heddle

@@ -38,6 +38,7 @@ TraceWriter::TraceWriter(std::filesystem::path directory) : directory_(std::move
   fd_ = open((directory_ / "events").c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC,
              0600);
   if (fd_ < 0) fail("creating " + (directory_ / "events").string());
+  tail_ = std::make_unique<TraceTail>(directory_ / "tail");
 }
 
 TraceWriter::~TraceWriter() {
@@ -48,9 +49,10 @@ void TraceWriter::append(const Event& event) {
   if (event.number != next_ || fd_ < 0)
     throw std::logic_error("event " + std::to_string(event.number) + " is appended where " +
                            std::to_string(next_) + " is due");
+  const size_t at = pending_.size();
   encode(event, pending_);
   ++next_;
-  if (pending_.size() >= kChunkSize) flush();
+  if (pending_.size() >= kChunkSize || !tail_->append(std::span(pending_).subspan(at))) flush();
 }
 
 void TraceWriter::flush() {
@@ -58,6 +60,7 @@ void TraceWriter::flush() {
   write_chunk(chunk::kEvents, pending_, pending_first_,
               static_cast<uint32_t>(next_ - pending_first_));
   pending_.clear();
+  tail_->clear();
   pending_first_ = next_;
 }
 
@@ -66,6 +69,8 @@ void TraceWriter::finish() {
   write_chunk(chunk::kEnd, {}, next_, 0);
   if (close(fd_) != 0) fail("closing " + (directory_ / "events").string());
   fd_ = -1;
+  unlink((directory_ / "tail").c_str());
+  unlink(syscall_log().c_str());
 }
 
 void TraceWriter::write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,

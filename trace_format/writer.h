@@ -2,15 +2,17 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <vector>
 
 #include "trace_format/event.h"
+#include "trace_format/trace_tail.h"
 
 namespace heddle {
 
-// Append-only. What flush() returned from survives the death of the writer. Throws
-// std::system_error naming the file where the system refuses a write (disk full, say); the trace
-// then holds what was flushed before.
+// Append-only. What append() returned from survives the death of the writer, in the file `tail`;
+// what flush() returned from is in the file `events`. Throws std::system_error naming the file
+// where the system refuses a write (disk full, say); the trace then holds what was appended before.
 class TraceWriter {
  public:
   // Creates `directory` (mode 0700), which must not exist or be empty.
@@ -22,7 +24,7 @@ class TraceWriter {
   // event.number must be the next one.
   void append(const Event& event);
   void flush();
-  // Marks the clean end. Nothing can be appended afterwards.
+  // Marks the clean end; tail and log are gone then. Nothing can be appended afterwards.
   void finish();
 
   // Copies the file's contents into the trace under the name of their digest, once; returns it.
@@ -31,6 +33,9 @@ class TraceWriter {
   uint64_t events() const { return next_; }
   uint64_t bytes() const { return bytes_; }  // written to the events file
   const std::filesystem::path& directory() const { return directory_; }
+  // Where a recorder keeps the log of calls served in the tracee (trace_format/syscall_log.h),
+  // whose entries are the events after those appended here.
+  std::filesystem::path syscall_log() const { return directory_ / "log"; }
 
  private:
   void write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,
@@ -38,6 +43,7 @@ class TraceWriter {
 
   std::filesystem::path directory_;
   int fd_ = -1;
+  std::unique_ptr<TraceTail> tail_;  // holds what pending_ does
   std::vector<uint8_t> pending_;
   uint64_t next_ = 0;
   uint64_t pending_first_ = 0;

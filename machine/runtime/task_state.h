@@ -21,9 +21,11 @@ struct heddle_task_state {
   uint64_t syscall_entry;  /* 0x70 host address of the runtime's entry */
   uint64_t ticks_granted;  /* 0x78 ticks so far = ticks_granted - ticks_left */
   uint64_t task;           /* 0x80 the TaskId */
-  uint64_t log;            /* 0x88 address of the process's struct heddle_log; 0: log nothing */
+  uint64_t log;            /* 0x88 address of the process's struct heddle_log */
   uint64_t saved[16];      /* 0x90 the runtime's save area, in the hardware's register order */
   uint64_t host_stack_top; /* 0x110 the runtime's own stack for this task, grows down */
+  uint64_t calls_left;     /* 0x118 recording: calls that the runtime may serve yet */
+  uint64_t saved_flags;    /* 0x120 rflags, as saved[] */
 };
 
 enum {
@@ -37,7 +39,8 @@ enum {
   HEDDLE_STATE_SYSCALL_PC = 0x58,
   HEDDLE_STATE_SYSCALL_RETURN = 0x60,
   HEDDLE_STATE_SYSCALL_STOP = 0x68,
-  HEDDLE_STATE_SYSCALL_ENTRY = 0x70
+  HEDDLE_STATE_SYSCALL_ENTRY = 0x70,
+  HEDDLE_STATE_CALLS_LEFT = 0x118
 };
 
 /* heddle_access_entry::kind of a watched call; the other kinds are heddle::AccessKind's. */

@@ -2,11 +2,13 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
 
+#include "machine/runtime/runtime.h"
 #include "machine/tracee/guest_code.h"
 
 namespace heddle {
@@ -20,6 +22,7 @@ static_assert(offsetof(heddle_task_state, split_value) == HEDDLE_STATE_SPLIT_VAL
 static_assert(offsetof(heddle_task_state, access_next) == HEDDLE_STATE_ACCESS_NEXT);
 static_assert(offsetof(heddle_task_state, fs_base) == HEDDLE_STATE_FS_BASE);
 static_assert(offsetof(heddle_task_state, syscall_entry) == HEDDLE_STATE_SYSCALL_ENTRY);
+static_assert(offsetof(heddle_task_state, calls_left) == HEDDLE_STATE_CALLS_LEFT);
 
 constexpr uint64_t kAccessLogGuard = layout::kAccessLog.end() - 0x1000;
 
@@ -49,6 +52,8 @@ GuestCpu::GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, Ta
   state.access_next = layout::kAccessLog.start;
   state.task = state_slot;
   state.host_stack_top = state_ + layout::kTaskStateStride;
+  state.syscall_entry = layout::kRuntimeCode;
+  state.log = layout::kSyscallLog.start;
   if (!process_.memory().store(state_, state))
     throw std::runtime_error("placing a task's state page");
   auto regs = thread_.registers();
@@ -90,13 +95,34 @@ Registers GuestCpu::to_guest(const user_regs_struct& regs) const {
   return r;
 }
 
+heddle_task_state GuestCpu::load_state() const {
+  const auto state = process_.memory().load<heddle_task_state>(state_);
+  if (!state) throw TraceeGone("the program's process is gone");
+  return *state;
+}
+
+// A stopped thread in the runtime whose call is not made yet goes back to the syscall instruction,
+// as if the runtime had declined; its next stop is the syscall exit. False for any other thread.
+bool GuestCpu::retreat() {
+  auto regs = thread_.registers();
+  const auto progress = runtime::progress(regs.rip - layout::kRuntimeCode);
+  if (!progress || progress->called) return false;
+  const auto state = load_state();
+  Registers guest = to_guest(regs);
+  if (progress->registers_saved)
+    std::copy(std::begin(state.saved), std::end(state.saved), guest.values.begin());
+  if (progress->flags_saved) guest[Register::rflags] = state.saved_flags;
+  guest[Register::rip] = state.syscall_stop;
+  thread_.set_registers(to_host(guest, regs));
+  return true;
+}
+
 void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t points) {
   if (budget == 0 || points == 0) throw std::logic_error("a run needs a budget");
-  heddle_task_state state{};
-  if (process_.memory().read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) !=
-      sizeof state)
-    throw TraceeGone("the program's process is gone");
+  heddle_task_state state = load_state();
   collect_log(state);
+  state.task = context.task;
+  state.calls_left = calls_;
   state.ticks_left = budget;
   state.ticks_granted = context.ticks + budget;
   state.points_left = points;
@@ -150,10 +176,6 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
   const siginfo_t info = thread_.signal_info();
   auto& memory = process_.memory();
   heddle_task_state state{};
-  const auto load_state = [&] {
-    if (memory.read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) != sizeof state)
-      throw TraceeGone("the program's process is gone");
-  };
   // The task as the guest would see it: at `pc`, spilled registers back in place.
   const auto settle = [&](uint64_t pc, const std::vector<translator::Spill>& spills,
                           uint8_t phase) {
@@ -185,7 +207,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         thread_.resume();
         return std::nullopt;
       }
-      load_state();
+      state = load_state();
       const uint64_t pc = site->pc_in_rax ? regs.rax : site->pc;
       if (site->kind == ExitKind::miss) {
         auto guest = to_guest(regs);
@@ -242,13 +264,18 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
     }
   }
   if (synchronous(info)) {
+    // The runtime touched memory that the guest named and does not have.
+    if (retreat()) {
+      thread_.resume();
+      return std::nullopt;
+    }
     if (const auto* origin = cache_.origin_at(regs.rip)) {
       const auto address = reinterpret_cast<uint64_t>(info.si_addr);
       if (origin->access_log && info.si_signo == SIGSEGV && address - kAccessLogGuard < 0x1000) {
         out.kind = Exit::Kind::log_full;
         return out;
       }
-      load_state();
+      state = load_state();
       settle(origin->pc, origin->spills, 0);
       out.kind = Exit::Kind::fault;
       out.info = info;
@@ -286,31 +313,28 @@ Exit GuestCpu::run_exact(TaskContext& context, translator::Stop stop) {
 }
 
 void GuestCpu::keep_running(bool soon) {
-  if (soon) {
-    const auto left = process_.memory().load<uint64_t>(state_ + HEDDLE_STATE_TICKS_LEFT);
-    const uint64_t granted_at = state_ + offsetof(heddle_task_state, ticks_granted);
-    const auto granted = process_.memory().load<uint64_t>(granted_at);
-    if (!left || !granted) throw TraceeGone("the program's process is gone");
+  if (soon && !retreat()) {
+    auto state = load_state();
+    auto& memory = process_.memory();
+    memory.store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
     // A count of 0 is a budget exit already under way.
-    if (*left > 1) {
-      process_.memory().store<uint64_t>(granted_at, *granted - (*left - 1));
-      process_.memory().store<uint64_t>(state_ + HEDDLE_STATE_TICKS_LEFT, 1);
+    if (state.ticks_left > 1) {
+      memory.store<uint64_t>(state_ + offsetof(heddle_task_state, ticks_granted),
+                             state.ticks_granted - (state.ticks_left - 1));
+      memory.store<uint64_t>(state_ + HEDDLE_STATE_TICKS_LEFT, 1);
     }
   }
   thread_.resume();
 }
 
 void GuestCpu::resume_here(Ticks budget, uint64_t points) {
-  heddle_task_state state{};
-  auto& memory = process_.memory();
-  if (memory.read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) != sizeof state)
-    throw TraceeGone("the program's process is gone");
+  heddle_task_state state = load_state();
   collect_log(state);
   const Ticks ticks = state.ticks_granted - state.ticks_left;
   state.ticks_left = budget;
   state.ticks_granted = ticks + budget;
   state.points_left = points;
-  memory.store(state_, state);
+  process_.memory().store(state_, state);
   thread_.resume();
 }
 
@@ -334,12 +358,9 @@ void GuestCpu::collect_log(heddle_task_state& state) {
 }
 
 std::vector<LogEntry> GuestCpu::drain_log() {
-  auto& memory = process_.memory();
-  heddle_task_state state{};
-  if (memory.read(state_, {reinterpret_cast<uint8_t*>(&state), sizeof state}) != sizeof state)
-    throw TraceeGone("the program's process is gone");
+  heddle_task_state state = load_state();
   collect_log(state);
-  memory.store<uint64_t>(state_ + HEDDLE_STATE_ACCESS_NEXT, state.access_next);
+  process_.memory().store<uint64_t>(state_ + HEDDLE_STATE_ACCESS_NEXT, state.access_next);
   return std::exchange(logged_, {});
 }
 

@@ -79,9 +79,12 @@ class GuestCpu {
   // The rest of either.
   Exit wait(TaskContext& context);
 
-  // After a `signal` exit: lets the guest run on with at most one more tick before a budget exit
-  // (soon) or as it was; the signal is not delivered.
+  // After a `signal` exit: lets the guest run on as it was, or (soon) to the next tick or system
+  // call, whichever is first: a budget or a syscall exit. The signal is not delivered.
   void keep_running(bool soon);
+  // How many calls the runtime may serve in a run of this task from the next start() on, where it
+  // records. None at first.
+  void grant_calls(uint64_t calls) { calls_ = calls; }
   // After point and hook exits: go on from just there without leaving at the same point again.
   void resume_here(Ticks budget, uint64_t points = kUnlimited);
   // After log_full: the log's contents were taken.
@@ -98,7 +101,8 @@ class GuestCpu {
   Registers to_guest(const user_regs_struct& regs) const;
 
  private:
-  uint64_t state_address() const { return state_; }
+  heddle_task_state load_state() const;
+  bool retreat();
   void store_state(const TaskContext& context, Ticks budget, uint64_t points);
 
   void collect_log(heddle_task_state& state);
@@ -107,6 +111,7 @@ class GuestCpu {
   CodeCache& cache_;
   HostThread thread_;
   uint64_t state_;
+  uint64_t calls_ = 0;
   std::vector<LogEntry> logged_;  // taken out of the tracee, but not drained yet
 };
 

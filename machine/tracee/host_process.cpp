@@ -13,6 +13,8 @@
 #include <cstring>
 #include <system_error>
 
+#include "machine/runtime/runtime.h"
+
 namespace heddle {
 namespace {
 
@@ -213,6 +215,7 @@ void HostProcess::install() {
   map(kFixed, PROT_NONE, kAnonymous, ~0ull);
   map(layout::kRuntimeText, PROT_READ | PROT_EXEC, kAnonymous, ~0ull);
   memory_->write(kSyscallInstruction, kTrampoline);
+  memory_->write(layout::kRuntimeCode, runtime::code());
   syscall_at_ = kSyscallInstruction;
   memory_->write(entry, original);
 

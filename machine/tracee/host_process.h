@@ -56,7 +56,8 @@ class HostProcess {
   pid_t pid() const { return thread_.tid(); }
   ProcessMemory& memory() { return *memory_; }
 
-  // Places the machine's memory; the vDSO is hidden. Once after start().
+  // Places the machine's memory, the runtime's code included; the vDSO is hidden. Once after
+  // start().
   void install();
   std::shared_ptr<SharedCode> shared_code() const { return code_; }
 

@@ -1,0 +1,41 @@
+#include "machine/runtime/runtime.h"
+
+#include <cstddef>
+
+#include "machine/runtime/task_state.h"
+
+extern "C" {
+// Labels of runtime.c.
+extern const uint8_t heddle_runtime_entry[];
+extern const uint8_t heddle_runtime_saved[];
+extern const uint8_t heddle_runtime_flags_saved[];
+extern const uint8_t heddle_runtime_called[];
+extern const uint8_t heddle_runtime_committed[];
+extern const uint8_t heddle_runtime_end[];
+}
+
+namespace heddle::runtime {
+
+static_assert(offsetof(heddle_task_state, self) == 0x00);
+static_assert(offsetof(heddle_task_state, syscall_return) == HEDDLE_STATE_SYSCALL_RETURN);
+static_assert(offsetof(heddle_task_state, syscall_stop) == HEDDLE_STATE_SYSCALL_STOP);
+static_assert(HEDDLE_STATE_SYSCALL_RETURN == 0x60 && HEDDLE_STATE_SYSCALL_STOP == 0x68);
+static_assert(offsetof(heddle_task_state, log) == 0x88);
+static_assert(offsetof(heddle_task_state, saved) == 0x90);
+static_assert(offsetof(heddle_task_state, host_stack_top) == 0x110);
+static_assert(offsetof(heddle_task_state, saved_flags) == 0x120);
+
+std::span<const uint8_t> code() {
+  return {heddle_runtime_entry, heddle_runtime_end};
+}
+
+std::optional<Progress> progress(uint64_t offset) {
+  if (offset >= code().size()) return std::nullopt;
+  const auto passed = [&](const uint8_t* label) {
+    return offset >= static_cast<uint64_t>(label - heddle_runtime_entry);
+  };
+  return Progress{passed(heddle_runtime_saved), passed(heddle_runtime_flags_saved),
+                  passed(heddle_runtime_called), passed(heddle_runtime_committed)};
+}
+
+}  // namespace heddle::runtime

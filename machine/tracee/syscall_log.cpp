@@ -1,0 +1,64 @@
+#include "machine/tracee/syscall_log.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <stdexcept>
+#include <system_error>
+
+namespace heddle {
+
+static_assert(SyscallLog::kSize <= layout::kSyscallLog.size);
+
+SyscallLog::SyscallLog(HostProcess& process, const std::filesystem::path& file) {
+  const auto path = std::filesystem::absolute(file);
+  const auto refuse = [&](int error) {
+    throw std::system_error(error, std::generic_category(), "mapping " + path.string());
+  };
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) refuse(errno);
+  // Allocated now: a full disk must be an error here, not a SIGBUS in the program.
+  const int error = posix_fallocate(fd, 0, kSize);
+  void* here = error ? MAP_FAILED : mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  const int code = error ? error : errno;
+  close(fd);
+  if (here == MAP_FAILED) refuse(code);
+  log_ = static_cast<heddle_log*>(here);
+  *log_ = {};
+  log_->magic = HEDDLE_LOG_MAGIC;
+  log_->mode = HEDDLE_LOG_RECORD;
+  log_->capacity = kCapacity;
+  clear(0);
+
+  // The process opens it by itself; the descriptor is gone before the program runs.
+  const uint64_t name = process.stage(path.string());
+  const int64_t remote = process.remote_syscall(SYS_open, {name, O_RDWR | O_CLOEXEC, 0});
+  if (remote < 0) refuse(static_cast<int>(-remote));
+  const int64_t got = process.remote_syscall(
+      SYS_mmap, {layout::kSyscallLog.start, kSize, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_FIXED | MAP_POPULATE, static_cast<uint64_t>(remote), 0});
+  process.remote_syscall(SYS_close, {static_cast<uint64_t>(remote)});
+  if (got < 0) refuse(static_cast<int>(-got));
+}
+
+SyscallLog::~SyscallLog() {
+  munmap(log_, kSize);
+}
+
+std::span<const heddle_log_entry> SyscallLog::entries() const {
+  const uint64_t word = __atomic_load_n(&log_->used, __ATOMIC_ACQUIRE);
+  const auto used = static_cast<uint32_t>(word);
+  if (word != heddle_log_count(used) || used > kCapacity)
+    throw std::logic_error("the log of system calls is damaged: the program wrote to it");
+  return {reinterpret_cast<const heddle_log_entry*>(log_ + 1), used};
+}
+
+void SyscallLog::clear(uint64_t first_event) {
+  __atomic_store_n(&log_->used, heddle_log_count(0), __ATOMIC_RELEASE);
+  log_->first_event = first_event;
+}
+
+}  // namespace heddle

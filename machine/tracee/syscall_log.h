@@ -1,0 +1,34 @@
+// The log of system calls served in a process that is recorded, as the supervisor sees it.
+#pragma once
+
+#include <filesystem>
+#include <span>
+
+#include "machine/tracee/host_process.h"
+#include "trace_format/syscall_log.h"
+
+namespace heddle {
+
+class SyscallLog {
+ public:
+  static constexpr uint64_t kSize = 0x4'0000;  // bytes of the file
+  static constexpr uint32_t kCapacity =
+      (kSize - sizeof(heddle_log)) / sizeof(heddle_log_entry);  // entries
+
+  // Creates `file` with its space allocated and maps it, here and in the stopped process, which
+  // must have been installed. Throws std::system_error.
+  SyscallLog(HostProcess& process, const std::filesystem::path& file);
+  ~SyscallLog();
+  SyscallLog(const SyscallLog&) = delete;
+  SyscallLog& operator=(const SyscallLog&) = delete;
+
+  // The committed entries, oldest first. Whoever may write to the log must be stopped.
+  std::span<const heddle_log_entry> entries() const;
+  // Empties it; the next entry is going to be the event of that number.
+  void clear(uint64_t first_event);
+
+ private:
+  heddle_log* log_ = nullptr;
+};
+
+}  // namespace heddle

@@ -1,0 +1,197 @@
+// What a recorder that was killed leaves in tail and log.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+
+#include "trace_format/logged_calls.h"
+#include "trace_format/reader.h"
+#include "trace_format/writer.h"
+
+namespace heddle {
+namespace {
+
+namespace fs = std::filesystem;
+
+Event clock_read(uint64_t number) {
+  Event event;
+  event.number = number;
+  event.place = {2, 100 + number, 0x401000, 0};
+  event::Syscall call;
+  call.number = 228;
+  call.arguments = {1, 0x7ffe0000, 3, 4, 5, 6};
+  call.effects.push_back({0x7ffe0000, std::vector<uint8_t>(16, static_cast<uint8_t>(number))});
+  event.body = std::move(call);
+  return event;
+}
+
+std::string bytes_of(const fs::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void put(const fs::path& file, const std::string& bytes) {
+  std::ofstream(file, std::ios::binary | std::ios::trunc) << bytes;
+}
+
+// A log file whose entries are the events from `first` to before `end`.
+void put_log(const fs::path& file, uint64_t first, uint64_t end) {
+  heddle_log log{};
+  log.magic = HEDDLE_LOG_MAGIC;
+  log.mode = HEDDLE_LOG_RECORD;
+  log.capacity = 16;
+  log.used = heddle_log_count(static_cast<uint32_t>(end - first));
+  log.first_event = first;
+  std::string bytes(sizeof log + 16 * sizeof(heddle_log_entry), '\0');
+  std::memcpy(bytes.data(), &log, sizeof log);
+  for (uint64_t n = first; n < end; ++n) {
+    auto entry = *log_entry(clock_read(n));
+    entry.check = heddle_log_check(&entry, n);
+    std::memcpy(bytes.data() + sizeof log + (n - first) * sizeof entry, &entry, sizeof entry);
+  }
+  put(file, bytes);
+}
+
+class Salvage : public testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/heddle-salvage-XXXXXX";
+    ASSERT_NE(mkdtemp(name), nullptr);
+    root_ = name;
+    directory_ = root_ / "t";
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  // Appends events 0 to before `end`; those before `flushed` end up in a chunk.
+  void write(uint64_t flushed, uint64_t end) {
+    TraceWriter writer(directory_);
+    for (uint64_t n = 0; n < end; ++n) {
+      if (n == flushed) writer.flush();
+      writer.append(clock_read(n));
+    }
+  }
+
+  // Reads all and expects the events 0 to before `end`.
+  void expect_events(uint64_t end) {
+    TraceReader reader(directory_);
+    const auto events = reader.read_all();
+    ASSERT_EQ(events.size(), end);
+    for (uint64_t n = 0; n < end; ++n) EXPECT_EQ(events[n], clock_read(n));
+    EXPECT_NE(reader.cut_off().find("cut off"), std::string::npos);
+  }
+
+  fs::path root_, directory_;
+};
+
+TEST_F(Salvage, AnEntryOfTheLogComesBackAsItsEvent) {
+  const auto event = clock_read(7);
+  const auto entry = log_entry(event);
+  ASSERT_TRUE(entry);
+  EXPECT_EQ(logged_call(*entry, 7, 0), event);
+  auto other = event;
+  other.registers.emplace();
+  EXPECT_FALSE(log_entry(other));
+  other = event;
+  std::get<event::Syscall>(other.body).effects[0].bytes.resize(17);
+  EXPECT_FALSE(log_entry(other));
+  other.body = event::Switch{2};
+  EXPECT_FALSE(log_entry(other));
+}
+
+TEST_F(Salvage, WhatWasAppendedIsThereWithoutAFlush) {
+  write(4, 10);
+  expect_events(10);
+}
+
+TEST_F(Salvage, TheTailMayHoldEventsThatAreInAChunkAlready) {
+  write(0, 6);
+  const auto tail = bytes_of(directory_ / "tail");
+  fs::remove_all(directory_);
+  write(6, 7);
+  put(directory_ / "tail", tail);
+  expect_events(6);
+}
+
+TEST_F(Salvage, TheLogFollowsTheTail) {
+  write(4, 10);
+  put_log(directory_ / "log", 10, 15);
+  expect_events(15);
+}
+
+TEST_F(Salvage, TheLogMayHoldEventsThatWereDrainedAlready) {
+  write(4, 10);
+  put_log(directory_ / "log", 7, 12);
+  expect_events(12);
+}
+
+TEST_F(Salvage, ALogThatDoesNotFollowIsNotUsed) {
+  write(4, 10);
+  put_log(directory_ / "log", 12, 14);
+  expect_events(10);
+}
+
+TEST_F(Salvage, AFinishedTraceHasNeither) {
+  TraceWriter writer(directory_);
+  put(writer.syscall_log(), "anything");
+  writer.append(clock_read(0));
+  writer.finish();
+  EXPECT_FALSE(fs::exists(directory_ / "tail"));
+  EXPECT_FALSE(fs::exists(directory_ / "log"));
+}
+
+// A flipped byte in what is used of the file is an error with an offset, and so is a cut.
+void expect_damage_shows(const fs::path& directory, const fs::path& file, size_t used) {
+  const auto whole = bytes_of(file);
+  const auto expect_error = [&](const std::string& bytes, size_t at) {
+    put(file, bytes);
+    TraceReader reader(directory);
+    try {
+      reader.read_all();
+      ADD_FAILURE() << file << ": unnoticed at " << at;
+    } catch (const TraceError& error) {
+      EXPECT_NE(std::string(error.what()).find("at offset"), std::string::npos);
+    }
+  };
+  for (size_t at = 0; at < used; ++at) {
+    auto damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x41);
+    expect_error(damaged, at);
+    expect_error(whole.substr(0, at), at);
+  }
+}
+
+TEST_F(Salvage, ADamagedTailIsAnError) {
+  write(4, 6);
+  size_t used = 0;
+  std::memcpy(&used, bytes_of(directory_ / "tail").data() + 8, 4);
+  expect_damage_shows(directory_, directory_ / "tail", 16 + used);
+}
+
+TEST_F(Salvage, ADamagedLogIsAnError) {
+  write(4, 6);
+  put_log(directory_ / "log", 6, 9);
+  const auto whole = bytes_of(directory_ / "log");
+  for (size_t at = sizeof(heddle_log); at < sizeof(heddle_log) + 3 * sizeof(heddle_log_entry);
+       ++at) {
+    auto damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x41);
+    put(directory_ / "log", damaged);
+    EXPECT_THROW(TraceReader(directory_).read_all(), TraceError) << at;
+  }
+  for (const size_t at : {size_t{0}, size_t{8}, size_t{16}, size_t{20}, size_t{32}}) {
+    auto damaged = whole;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x41);
+    put(directory_ / "log", damaged);
+    EXPECT_THROW(TraceReader(directory_).read_all(), TraceError) << at;
+  }
+  for (size_t size = 0; size < sizeof(heddle_log) + 3 * sizeof(heddle_log_entry); ++size) {
+    put(directory_ / "log", whole.substr(0, size));
+    EXPECT_THROW(TraceReader(directory_).read_all(), TraceError) << size;
+  }
+}
+
+}  // namespace
+}  // namespace heddle
