@@ -57,16 +57,16 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   call.before = task.context.registers;
   call.entry = &entry;
   const bool blocking = may_block(entry, arguments);
-  auto& memory = process_.memory();
+  auto& memory = task.memory();
   if (entry.number == SYS_rt_sigsuspend) {
     if (const auto mask = memory.load<uint64_t>(arguments[0])) {
-      task.saved_mask = signals_.mask(task.id);
-      signals_.set_mask(task.id, *mask);
+      task.saved_mask = task.signals().mask(task.id);
+      task.signals().set_mask(task.id, *mask);
     }
   }
   if (blocking) {
     // The kernel may write while another task runs: into the task's scratch, copied with the token.
-    uint64_t scratch = layout::kScratch.start + task.id * layout::kScratchPerTask;
+    uint64_t scratch = layout::kScratch.start + task.slot * layout::kScratchPerTask;
     const uint64_t end = scratch + layout::kScratchPerTask;
     for (const auto& output : entry.outputs) {
       const uint64_t at = arguments[output.index];
@@ -107,11 +107,7 @@ bool Recorder::call_stopped(Task& task, int status) {
   ++stops_;
   auto& thread = task.cpu->thread();
   if (WIFEXITED(status) || WIFSIGNALED(status)) {
-    if (thread.tid() != process_.pid()) return false;
-    ended_ = true;
-    status_ = status;
-    append(task, event::ProcessExit{status});
-    trace_.finish();
+    if (thread.tid() == task.process->pid) process_gone(task, status);
     return false;
   }
   if (stop_event(status) != 0) {
@@ -120,22 +116,23 @@ bool Recorder::call_stopped(Task& task, int status) {
   }
   auto regs = thread.registers();
   if (WSTOPSIG(status) == SIGTRAP && regs.rip == HostProcess::kAfterSyscall + 1) {
+    task.state = State::ready;
+    if (!task.call) return true;  // vfork: the child has gone its own way
     const bool interrupted = task.call->interrupted;
     if (!interrupted) task.call->result = static_cast<int64_t>(regs.rax);
-    task.state = State::ready;
     return true;
   }
   // A signal, in the middle of the call or just after it.
   const auto info = thread.signal_info();
-  const auto disposition = signals_.disposition(info.si_signo);
+  const auto disposition = task.signals().disposition(info.si_signo);
   const bool matters = disposition != SignalState::Disposition::ignore &&
                        disposition != SignalState::Disposition::resume;
   if (matters) post(task, info);
   const auto code = static_cast<int64_t>(regs.rax);
   const bool restarts = regs.orig_rax != ~0ull && (code == kRestartSys || code == kRestartNoIntr ||
                                                    code == kRestartNoHand || code == kRestartBlock);
-  if (matters && restarts) {
-    const auto& action = signals_.action(info.si_signo);
+  if (matters && restarts && task.call) {
+    const auto& action = task.signals().action(info.si_signo);
     const bool again =
         code == kRestartNoIntr || (code == kRestartSys && (action.flags & SA_RESTART));
     task.call->interrupted = again;
@@ -149,10 +146,10 @@ bool Recorder::call_stopped(Task& task, int status) {
   return false;
 }
 
-std::optional<FileRange> Recorder::mapped_file(const Call& call) {
+std::optional<FileRange> Recorder::mapped_file(Task& task, const Call& call) {
   if (call.entry->number != SYS_mmap || call.result < 0 || (call.arguments[3] & MAP_ANONYMOUS))
     return std::nullopt;
-  const std::string path = "/proc/" + std::to_string(process_.pid()) + "/fd/" +
+  const std::string path = "/proc/" + std::to_string(task.process->pid) + "/fd/" +
                            std::to_string(static_cast<int>(call.arguments[4]));
   return FileRange{trace_.pin(path), call.arguments[5]};
 }
@@ -166,8 +163,8 @@ void Recorder::write_call(Task& task) {
   e.arguments = call.arguments;
   e.result = call.result;
   e.interrupted = call.interrupted;
-  e.file = mapped_file(call);
-  auto& memory = process_.memory();
+  e.file = mapped_file(task, call);
+  auto& memory = task.memory();
   if (!call.interrupted) {
     e.effects = collect_effects(*call.entry, call.actual, call.result, memory);
     for (auto& effect : e.effects) {
@@ -181,15 +178,30 @@ void Recorder::write_call(Task& task) {
   if (call.entry->replay == Replay::performed && call.result >= 0 && e.number != SYS_brk &&
       e.number != SYS_madvise) {
     const auto at = e.number == SYS_mmap ? static_cast<uint64_t>(call.result) : call.arguments[0];
-    cache_->invalidate(at, call.arguments[1]);
+    const bool executable =
+        (e.number == SYS_mmap || e.number == SYS_mprotect) && (call.arguments[2] & PROT_EXEC) != 0;
+    code_changed(task, at, call.arguments[1], executable);
   }
   if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
   append(task, std::move(e), &call.before);
   if (!call.interrupted) return_from(task, call.result);
 }
 
+// Translations of changed code go. Where a fork shares them, this process gets its own first.
+void Recorder::code_changed(Task& task, uint64_t start, uint64_t size, bool executable) {
+  Space& space = *task.process->space;
+  const bool held = space.cache->holds(start, size);
+  if ((held || executable) && space.cache.use_count() > 1) {
+    space.cache =
+        space.cache->copy(space.process.make_code_private(task.thread(), space.cache->used()));
+    for (auto& [id, other] : tasks_)
+      if (other->process->space.get() == &space) other->cpu->use(*space.cache);
+  }
+  if (held) space.cache->invalidate(start, size);
+}
+
 void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArguments& a) {
-  auto& memory = process_.memory();
+  auto& memory = task.memory();
   event::Syscall e{entry.number, a, 0, {}, {}, 0, false};
   const Registers before = task.context.registers;
   const auto finish = [&] {
@@ -199,24 +211,24 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
   };
   switch (entry.number) {
     case SYS_rt_sigaction: {
-      e.result = signals_.rt_sigaction(a, memory, &e.effects);
+      e.result = task.signals().rt_sigaction(a, memory, &e.effects);
       const auto signal = static_cast<int>(a[0]);
       const bool synchronous = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE ||
                                signal == SIGILL || signal == SIGTRAP;
       // The kernel knows the guest's disposition too, so that it ignores and interrupts alike.
       if (e.result == 0 && a[1] != 0 && !synchronous)
-        process_.remote_syscall(task.cpu->thread(), SYS_rt_sigaction, {a[0], a[1], 0, 8});
+        task.host().remote_syscall(task.cpu->thread(), SYS_rt_sigaction, {a[0], a[1], 0, 8});
       finish();
       return;
     }
     case SYS_rt_sigprocmask:
-      e.result = signals_.rt_sigprocmask(task.id, a, memory, &e.effects);
+      e.result = task.signals().rt_sigprocmask(task.id, a, memory, &e.effects);
       finish();
       mirror_mask(task);
       deliver_pending(task);
       return;
     case SYS_sigaltstack:
-      e.result = signals_.sigaltstack(task.id, a, before[Register::rsp], memory, &e.effects);
+      e.result = task.signals().sigaltstack(task.id, a, before[Register::rsp], memory, &e.effects);
       finish();
       return;
     case SYS_rt_sigreturn: {
@@ -227,8 +239,8 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
       task.context.registers[Register::fs_base] = before[Register::fs_base];
       auto& thread = task.cpu->thread();
       thread.set_extended_state(with_canonical(thread.extended_state(), restored->state));
-      signals_.set_mask(task.id, restored->mask);
-      signals_.alternate_stack(task.id) = restored->altstack;
+      task.signals().set_mask(task.id, restored->mask);
+      task.signals().alternate_stack(task.id) = restored->altstack;
       mirror_mask(task);
       deliver_pending(task);
       return;
@@ -249,7 +261,13 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
       return;
     case SYS_clone:
     case SYS_clone3:
+    case SYS_fork:
+    case SYS_vfork:
       clone(task, a);
+      return;
+    case SYS_execve:
+    case SYS_execveat:
+      execve(task, entry, a);
       return;
     case SYS_exit:
       exit_task(task);
@@ -260,117 +278,6 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
     default:
       throw std::logic_error("a virtualised call without code");
   }
-}
-
-void Recorder::clone(Task& task, const SyscallArguments& a) {
-  auto& memory = process_.memory();
-  const Registers before = task.context.registers;
-  const uint64_t number = before[Register::rax];
-  const auto wanted = clone_arguments(number, a, memory);
-  event::Syscall e{static_cast<uint32_t>(number), a, -EFAULT, {}, {}, 0, false};
-  if (!wanted) {
-    append(task, e, &before);
-    return_from(task, e.result);
-    return;
-  }
-  if (!(wanted->flags & CLONE_VM) || !(wanted->flags & CLONE_THREAD))
-    throw std::runtime_error("the program makes a new process (clone): not recorded yet");
-  task.cpu->start_syscall(task.context, number, a);
-  auto& thread = task.cpu->thread();
-  pid_t child = 0;
-  while (true) {
-    const int status = thread.wait();
-    if (stop_event(status) == PTRACE_EVENT_CLONE)
-      child = static_cast<pid_t>(thread.event_message());
-    if (WIFSTOPPED(status) && stop_event(status) == 0) {
-      if (WSTOPSIG(status) == SIGTRAP && thread.registers().rip == HostProcess::kAfterSyscall + 1)
-        break;
-      post(task, thread.signal_info());
-    }
-    thread.resume();
-  }
-  e.result = static_cast<int64_t>(thread.registers().rax);
-  if (child == 0) {
-    append(task, e, &before);
-    return_from(task, e.result);
-    return;
-  }
-  HostThread born(child);
-  while (!WIFSTOPPED(born.wait())) {
-  }
-  const TaskId id = ++last_task_;
-  if (id >= layout::kMaxTasks) throw std::runtime_error("the program makes too many threads");
-  auto fresh = std::make_unique<Task>();
-  fresh->id = id;
-  fresh->cpu = std::make_unique<GuestCpu>(process_, *cache_, born, id);
-  fresh->context.task = id;
-  auto& r = fresh->context.registers;
-  r = before;
-  r[Register::rip] += 2;
-  r[Register::rcx] = r[Register::rip];
-  r[Register::r11] = r[Register::rflags];
-  r[Register::rax] = 0;
-  if (wanted->stack != 0) r[Register::rsp] = wanted->stack;
-  if (wanted->flags & CLONE_SETTLS) r[Register::fs_base] = wanted->tls;
-  if (wanted->flags & CLONE_CHILD_CLEARTID) fresh->clear_tid = wanted->child_tid;
-  const auto written = [&](uint64_t flag, uint64_t address) {
-    if (!(wanted->flags & flag)) return;
-    MemoryEffect effect{address, std::vector<uint8_t>(4)};
-    memory.read(address, effect.bytes);
-    e.effects.push_back(std::move(effect));
-  };
-  written(CLONE_PARENT_SETTID, wanted->parent_tid);
-  written(CLONE_CHILD_SETTID, wanted->child_tid);
-  e.child = id;
-  append(task, e, &before);
-  return_from(task, e.result);
-  signals_.add_task(id, task.id);
-  by_tid_[child] = id;
-  ready_.push_back(id);
-  tasks_[id] = std::move(fresh);
-}
-
-void Recorder::exit_task(Task& task) {
-  const Registers before = task.context.registers;
-  event::TaskExit e{static_cast<int32_t>(before[Register::rdi]), {}};
-  if (task.clear_tid != 0) e.effects.push_back({task.clear_tid, {0, 0, 0, 0}});
-  append(task, std::move(e), &before);
-  auto& thread = task.cpu->thread();
-  task.cpu->start_syscall(task.context, SYS_exit, {before[Register::rdi], 0, 0, 0, 0, 0});
-  const pid_t tid = thread.tid();
-  task.state = State::done;
-  const bool alone = tasks_.size() == 1;
-  // The kernel clears the tid and wakes whoever joins before the thread is reported as gone; the
-  // token stays here until then.
-  while (true) {
-    if (tid == process_.pid() && !alone) {
-      const auto status = thread.poll();
-      if (status && WIFSTOPPED(*status)) {
-        thread.resume();
-      } else if (!status) {
-        if (process_.memory().load<uint32_t>(task.clear_tid ? task.clear_tid : 1).value_or(0) == 0)
-          break;
-        usleep(50);
-      } else {
-        break;
-      }
-      continue;
-    }
-    const int status = thread.wait();
-    if (WIFEXITED(status) || WIFSIGNALED(status)) {
-      if (alone) {
-        append(task, event::ProcessExit{status});
-        trace_.finish();
-        ended_ = true;
-        status_ = status;
-        return;
-      }
-      break;
-    }
-    thread.resume();
-  }
-  by_tid_.erase(tid);
-  signals_.remove_task(task.id);
 }
 
 }  // namespace heddle

@@ -1,5 +1,5 @@
-// Runs a program and writes its trace. One supervisor thread; the program's threads are real, and
-// only the one that holds the run token executes translated code.
+// Runs a program and all that it starts, and writes their trace. One supervisor thread; the
+// program's threads are real, and only the one that holds the run token executes translated code.
 #pragma once
 
 #include <chrono>
@@ -7,11 +7,10 @@
 #include <map>
 #include <memory>
 
-#include "machine/syscalls/effects.h"
 #include "machine/tracee/extended_state.h"
-#include "machine/tracee/guest_cpu.h"
 #include "machine/tracee/signal_frame.h"
 #include "machine/tracee/syscall_log.h"
+#include "recorder/recorded_process.h"
 #include "trace_format/writer.h"
 
 namespace heddle {
@@ -27,7 +26,7 @@ class Recorder {
            const RecordOptions& options = {});
   ~Recorder();
 
-  // Runs the program to its end; returns wait(2)'s status word of it.
+  // Runs until the last process of the tree has ended; returns wait(2)'s status word of the first.
   int run();
 
   uint64_t events() const { return trace_.events(); }
@@ -38,26 +37,11 @@ class Recorder {
   uint64_t logged_calls() const { return drained_ + log_->entries().size(); }
 
  private:
-  // A system call that the kernel is executing for a task.
-  struct Call {
-    SyscallArguments arguments{};  // the guest's
-    SyscallArguments actual{};     // with out-buffers in the task's scratch
-    Registers before;
-    const Syscall* entry = nullptr;
-    int64_t result = 0;
-    bool interrupted = false;  // ended by us for a signal; result is the kernel's -ERESTART*
-  };
-  enum class State : uint8_t { ready, in_kernel, done };
-  struct Task {
-    TaskId id = 0;
-    std::unique_ptr<GuestCpu> cpu;
-    TaskContext context;
-    State state = State::ready;
-    std::optional<Call> call;  // in_kernel: under way; ready: complete but not yet written
-    uint64_t clear_tid = 0;
-    Ticks next_hash = 0;
-    std::optional<uint64_t> saved_mask;  // rt_sigsuspend: what its handler's return restores
-  };
+  using Task = RecordedTask;
+  using State = RecordedTask::State;
+  using Call = RecordedCall;
+  using Process = RecordedProcess;
+  using Space = RecordedSpace;
 
   // recorder.cpp
   Task& task_of(pid_t tid);
@@ -68,18 +52,28 @@ class Recorder {
   void hash_state(Task& task);
   void drain();
   uint64_t now_ns() const;
-  void end_process(Task& task, int status, int fatal_signal);
+  void bury(Task& task);
 
   // recorded_syscalls.cpp
   void syscall(Task& task);
   void start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
   bool call_stopped(Task& task, int status);  // true: the call is complete
   void write_call(Task& task);
-  void clone(Task& task, const SyscallArguments& arguments);
-  void exit_task(Task& task);
   void virtual_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
   void return_from(Task& task, int64_t result);
-  std::optional<FileRange> mapped_file(const Call& call);
+  std::optional<FileRange> mapped_file(Task& task, const Call& call);
+  void code_changed(Task& task, uint64_t start, uint64_t size, bool executable);
+
+  // recorded_processes.cpp
+  void clone(Task& task, const SyscallArguments& arguments);
+  void execve(Task& task, const Syscall& entry, const SyscallArguments& arguments);
+  void exit_task(Task& task);
+  // The process of `task` ends: by exit_group, or by a fatal signal if that is not 0.
+  void end_process(Task& task, int status, int fatal_signal);
+  // It has ended, by itself or killed from outside; `status` is wait(2)'s.
+  void process_gone(Task& task, int status);
+  std::shared_ptr<Space> new_space(HostProcess process);
+  std::vector<Task*> tasks_of(const Process& process);
 
   // recorded_signals.cpp
   void deliver_pending(Task& task);
@@ -90,13 +84,12 @@ class Recorder {
 
   RecordOptions options_;
   TraceWriter trace_;
-  HostProcess process_;
   std::unique_ptr<SyscallLog> log_;
-  std::unique_ptr<CodeCache> cache_;
-  SignalState signals_;
+  pid_t root_ = 0;
   std::map<TaskId, std::unique_ptr<Task>> tasks_;
   std::map<pid_t, TaskId> by_tid_;
   std::deque<TaskId> ready_;
+  std::vector<std::unique_ptr<Task>> ended_tasks_;  // while somebody may hold a reference
   TaskId last_task_ = 1;
   bool ended_ = false;
   int status_ = 0;

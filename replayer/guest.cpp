@@ -31,7 +31,8 @@ bool is_error(int64_t result) {
 
 }  // namespace
 
-Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options)
+Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options,
+             const Place& at)
     : process_(HostProcess::start_empty()), files_(std::move(files)) {
   cache_ = std::make_shared<CodeCache>(process_.shared_code(), options);
   for (const auto& mapping : exec.mappings) {
@@ -64,9 +65,10 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
   brk_start_ = brk_ = exec.brk;
   cpu_ = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
   TaskContext first;
-  first.task = 1;
+  first.task = current_ = at.task;
+  first.ticks = at.ticks;
   first.registers = exec.registers;
-  tasks_[1] = first;
+  tasks_[first.task] = first;
 }
 
 Guest::~Guest() {
@@ -107,11 +109,12 @@ void Guest::activate(TaskId next) {
   current_ = next;
 }
 
-void Guest::add_task(TaskId parent, TaskId child, const SyscallRequest& request) {
+TaskContext Guest::child_context(TaskId parent, TaskId child, const SyscallRequest& request) {
   const auto clone = clone_arguments(request.number, request.arguments, memory());
   if (!clone) throw std::runtime_error("the arguments of clone are not readable");
   TaskContext context;
   context.task = child;
+  context.ticks = 0;
   context.registers = task(parent).registers;
   auto& r = context.registers;
   r[Register::rip] += 2;
@@ -120,9 +123,34 @@ void Guest::add_task(TaskId parent, TaskId child, const SyscallRequest& request)
   r[Register::rax] = 0;
   if (clone->stack != 0) r[Register::rsp] = clone->stack;
   if (clone->flags & 0x80000 /* CLONE_SETTLS */) r[Register::fs_base] = clone->tls;
-  tasks_[child] = context;
+  return context;
+}
+
+void Guest::add_task(TaskId parent, TaskId child, const SyscallRequest& request) {
+  tasks_[child] = child_context(parent, child, request);
   activate(parent);
   extended_[child] = process_.thread().extended_state();
+}
+
+std::unique_ptr<Guest> Guest::fork_process(TaskId parent, TaskId child,
+                                           const SyscallRequest& request) {
+  activate(parent);
+  auto copy = fork();
+  copy->tasks_.clear();
+  copy->tasks_[child] = child_context(parent, child, request);
+  copy->extended_.clear();
+  copy->current_ = child;
+  return copy;
+}
+
+// Translations of changed code go. Where copies share them, this guest gets its own first.
+void Guest::code_changed(uint64_t start, uint64_t size, bool executable) {
+  const bool held = cache_->holds(start, size);
+  if ((held || executable) && cache_.use_count() > 1) {
+    cache_ = cache_->copy(process_.make_code_private(process_.thread(), cache_->used()));
+    cpu_->use(*cache_);
+  }
+  if (held) cache_->invalidate(start, size);
 }
 
 void Guest::remove_task(TaskId task) {
@@ -229,7 +257,8 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
             SYS_mmap,
             {address, a[1], a[2], (flags & ~uint64_t{MAP_GROWSDOWN}) | MAP_ANONYMOUS, ~0ull, 0});
       }
-      if (!is_error(got)) cache_->invalidate(static_cast<uint64_t>(got), page_up(a[1]));
+      if (!is_error(got))
+        code_changed(static_cast<uint64_t>(got), page_up(a[1]), (a[2] & PROT_EXEC) != 0);
       if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mmap");
       return got;
     }
@@ -240,7 +269,7 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
         arguments[4] = static_cast<uint64_t>(*expected);
       }
       const int64_t got = process_.remote_syscall(SYS_mremap, arguments);
-      cache_->invalidate(a[0], page_up(a[1]));
+      code_changed(a[0], page_up(a[1]), false);
       if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mremap");
       return got;
     }
@@ -248,7 +277,9 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
     case SYS_mprotect:
     case SYS_madvise: {
       const int64_t got = process_.remote_syscall(request.number, a);
-      if (request.number != SYS_madvise) cache_->invalidate(a[0], page_up(a[1]));
+      if (request.number != SYS_madvise)
+        code_changed(a[0], page_up(a[1]),
+                     request.number == SYS_mprotect && (a[2] & PROT_EXEC) != 0);
       return expected ? *expected : got;
     }
     default:

@@ -24,7 +24,9 @@ class Guest {
  public:
   // Starts a process and places the image of `exec` in it; task 1 is at its first instruction.
   // Throws std::system_error where the system refuses, TraceError where the trace is unusable.
-  Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options);
+  // `at`: where its only task is, if not task 1 without a tick.
+  Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options,
+        const Place& at = {1, 0, 0, 0});
   ~Guest();
   Guest(const Guest&) = delete;
   Guest& operator=(const Guest&) = delete;
@@ -39,6 +41,9 @@ class Guest {
   bool has_task(TaskId task) const { return tasks_.contains(task); }
   TaskContext& task(TaskId task);
   TaskId current() const { return current_; }
+
+  // A copy in which `child` is the only task: what fork made of `parent`.
+  std::unique_ptr<Guest> fork_process(TaskId parent, TaskId child, const SyscallRequest& request);
 
   // A new thread as clone made it: the parent's registers, but what `request` says.
   void add_task(TaskId parent, TaskId child, const SyscallRequest& request);
@@ -76,6 +81,8 @@ class Guest {
  private:
   Guest() = default;
   void activate(TaskId task);
+  TaskContext child_context(TaskId parent, TaskId child, const SyscallRequest& request);
+  void code_changed(uint64_t start, uint64_t size, bool executable);
   void set_extended_state(TaskId task, const ExtendedState& state);
   int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
                    const FileRange& file, uint64_t offset);

@@ -120,6 +120,10 @@ const std::vector<Syscall>& table() {
       // Threads and processes
       {SYS_clone, "clone", virtualised, false, {}},
       {SYS_clone3, "clone3", virtualised, false, {}},
+      {SYS_fork, "fork", virtualised, false, {}},
+      {SYS_vfork, "vfork", virtualised, false, {}},
+      {SYS_execve, "execve", virtualised, false, {}},
+      {SYS_execveat, "execveat", virtualised, false, {}},
       {SYS_exit, "exit", virtualised, false, {}},
       {SYS_exit_group, "exit_group", virtualised, false, {}},
       {SYS_arch_prctl, "arch_prctl", virtualised, false, {}},
