@@ -36,6 +36,9 @@ class Recorder {
   // without.
   uint64_t stops() const { return stops_; }
   uint64_t logged_calls() const { return drained_ + log_->entries().size(); }
+  Ticks ticks() const;  // of all tasks together
+  // Why a replay may differ: the first reason.
+  const std::optional<std::string>& tainted() const { return tainted_; }
 
  private:
   // A system call that the kernel is executing for a task.
@@ -98,6 +101,7 @@ class Recorder {
   std::map<pid_t, TaskId> by_tid_;
   std::deque<TaskId> ready_;
   TaskId last_task_ = 1;
+  std::optional<std::string> tainted_;
   bool ended_ = false;
   int status_ = 0;
   uint64_t stops_ = 0;
