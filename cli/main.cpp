@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   heddle::cli::add_list(app, status);
   heddle::cli::add_show(app, status);
   heddle::cli::add_query(app, status);
+  heddle::cli::add_doctor(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
