@@ -81,6 +81,8 @@ Event& Recorder::append(const Task& task, EventBody body, const Registers* regis
   event.time_ns = now_ns();
   event.registers = registers ? *registers : task.context.registers;
   event.place = {task.id, task.context.ticks, (*event.registers)[Register::rip], 0};
+  if (const auto* taint = std::get_if<event::Taint>(&body); taint && !tainted_)
+    tainted_ = taint->reason;
   event.body = std::move(body);
   trace_.append(event);
   log_->clear(trace_.events());
@@ -94,6 +96,12 @@ Recorder::Task* Recorder::next_ready() {
     if (it != tasks_.end() && it->second->state == State::ready) return it->second.get();
   }
   return nullptr;
+}
+
+Ticks Recorder::ticks() const {
+  Ticks all = 0;
+  for (const auto& [id, task] : tasks_) all += task->context.ticks;
+  return all;
 }
 
 int Recorder::run() {

@@ -35,6 +35,9 @@ class Recorder {
   // without.
   uint64_t stops() const { return stops_; }
   uint64_t logged_calls() const { return drained_ + log_->entries().size(); }
+  Ticks ticks() const;  // of all tasks together
+  // Why a replay may differ: the first reason.
+  const std::optional<std::string>& tainted() const { return tainted_; }
 
  private:
   using Task = RecordedTask;
@@ -91,6 +94,7 @@ class Recorder {
   std::deque<TaskId> ready_;
   std::vector<std::unique_ptr<Task>> ended_tasks_;  // while somebody may hold a reference
   TaskId last_task_ = 1;
+  std::optional<std::string> tainted_;
   bool ended_ = false;
   int status_ = 0;
   uint64_t stops_ = 0;
