@@ -106,7 +106,7 @@ Recorder::Task* Recorder::next_ready() {
 }
 
 Ticks Recorder::ticks() const {
-  Ticks all = 0;
+  Ticks all = ended_ticks_;
   for (const auto& [id, task] : tasks_) all += task->context.ticks;
   return all;
 }
@@ -235,6 +235,7 @@ void Recorder::hash_state(Task& task) {
 // The task is over; references to it stay good until the next slice.
 void Recorder::bury(Task& task) {
   task.state = State::done;
+  ended_ticks_ += task.context.ticks;
   by_tid_.erase(task.cpu->thread().tid());
   task.signals().remove_task(task.id);
   task.process->space->slots.erase(task.slot);
