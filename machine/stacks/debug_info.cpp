@@ -60,10 +60,14 @@ uint64_t number_of(Dwarf_Die* die, unsigned attribute) {
 
 }  // namespace
 
-std::string demangled(const char* name) {
-  if (std::strncmp(name, "_Z", 2) != 0) return name;
+std::string demangled(const std::string& symbol) {
+  // What compilers append to the name of a function that they changed or split.
+  std::string name = symbol;
+  for (const auto* change : {".constprop.", ".isra.", ".part.", ".cold", ".lto_priv.", ".llvm."})
+    name = name.substr(0, name.find(change));
+  if (!name.starts_with("_Z")) return name;
   int status = 0;
-  char* text = abi::__cxa_demangle(name, nullptr, nullptr, &status);
+  char* text = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
   std::string out = status == 0 && text ? text : name;
   std::free(text);
   return out;

@@ -40,7 +40,7 @@ class DebugInfo {
   std::unique_ptr<Library> library_;
 };
 
-// A C++ symbol as the source has it; other names as they are.
-std::string demangled(const char* name);
+// A symbol as the source has it: without what a compiler appended, and of C++ demangled.
+std::string demangled(const std::string& symbol);
 
 }  // namespace heddle

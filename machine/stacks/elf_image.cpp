@@ -32,10 +32,12 @@ bool ElfImage::load() {
   const auto* raw = reinterpret_cast<const uint8_t*>(elf_rawfile(elf_, &raw_size));
   size_t count = 0;
   if (!raw || elf_getphdrnum(elf_, &count) != 0) return false;
+  uint64_t eh_frame_header = 0;
   bool first = true;
   for (size_t i = 0; i < count; ++i) {
     GElf_Phdr program;
     if (!gelf_getphdr(elf_, static_cast<int>(i), &program)) return false;
+    if (program.p_type == PT_GNU_EH_FRAME) eh_frame_header = program.p_vaddr;
     if (program.p_type != PT_LOAD) continue;
     if (first) bias_ = module_.base - (program.p_vaddr - program.p_offset);
     first = false;
@@ -53,6 +55,7 @@ bool ElfImage::load() {
     end_ = std::max(end_, segment.end);
     segments_.push_back(segment);
   }
+  if (eh_frame_header != 0) eh_frame_header_ = eh_frame_header + bias_;
   return !segments_.empty();
 }
 
@@ -88,6 +91,9 @@ std::string ElfImage::soname() const {
        at += sizeof(Elf64_Dyn))
     if (entry->d_tag == DT_SONAME) return std::string(names->contents.text(entry->d_un.d_val));
   return {};
+std::optional<ElfImage::Section> ElfImage::eh_frame_header() const {
+  if (eh_frame_header_ == 0) return std::nullopt;
+  return Section{eh_frame_header_, at(eh_frame_header_)};
 }
 
 TableBytes ElfImage::at(uint64_t address) const {

@@ -50,6 +50,8 @@ class ElfImage {
   // What a library calls itself (DT_SONAME); empty in programs.
   std::string soname() const;
   std::optional<Section> section(std::string_view name) const;
+  // .eh_frame_hdr, found without section headers.
+  std::optional<Section> eh_frame_header() const;
   // The file's bytes from a guest address to the end of its segment; empty outside of the file.
   TableBytes at(uint64_t address) const;
   // The pointer at a guest address after the dynamic linker's relative relocations.
@@ -68,6 +70,7 @@ class ElfImage {
   uint64_t bias_ = 0;
   uint64_t start_ = 0;
   uint64_t end_ = 0;
+  uint64_t eh_frame_header_ = 0;  // guest address
   std::vector<Segment> segments_;
   // Linked address of a word to what it holds: linked addresses too. Read on first use.
   mutable std::optional<std::unordered_map<uint64_t, uint64_t>> relative_;

@@ -31,11 +31,17 @@ const LoadedModule* Symbols::module(uint64_t address) const {
   return found->image().segment(address) ? found.get() : nullptr;
 }
 
+const LoadedModule* Symbols::go_module() const {
+  const auto it = std::find_if(modules_.begin(), modules_.end(),
+                               [](const auto& module) { return module->go() != nullptr; });
+  return it != modules_.end() ? it->get() : nullptr;
+}
+
 std::string Symbols::function(uint64_t pc) const {
   const LoadedModule* in = module(pc);
   if (!in) return {};
   if (const auto go = in->go_function(pc)) return std::string(go->name);
-  return demangled(in->debug_info().symbol(pc).c_str());
+  return demangled(in->debug_info().symbol(pc));
 }
 
 const std::vector<Site>& Symbols::sites(uint64_t pc) const {

@@ -1,0 +1,91 @@
+// Stacks for tests of the unwinder: breakpoints in Go, and in C and Go that call each other.
+// Usage: stacks_cgo descend|callback|foreign|panic|park|grow|allocate|preempt
+package main
+
+// #include "descend.h"
+import "C"
+
+import (
+	"os"
+	"runtime"
+	"time"
+)
+
+var sink int
+
+//export goDescend
+func goDescend(n C.int) {
+	if n == 0 && os.Args[1] == "callback" {
+		runtime.Breakpoint() // in the callback
+	}
+	C.descend(n) // to C
+	sink++
+}
+
+//export goForeign
+func goForeign() {
+	runtime.Breakpoint() // in goForeign
+	sink++
+}
+
+//go:noinline
+func dereference(p *int) int {
+	defer inDeferred()
+	return *p // nil
+}
+
+func inDeferred() {
+	runtime.Breakpoint() // in inDeferred
+	sink++
+}
+
+//go:noinline
+func park(c chan int) {
+	<-c // parks
+	sink++
+}
+
+//go:noinline
+func grow(n int) int {
+	var room [1000]int
+	room[n%1000] = n
+	if n == 0 {
+		return room[1]
+	}
+	return grow(n-1) + room[n%1000] // grows
+}
+
+//go:noinline
+func allocate(size int) []byte {
+	return make([]byte, size) // allocates
+}
+
+//go:noinline
+func spin() {
+	for sink >= 0 {
+		sink &= 0xffff // spins
+	}
+}
+
+func main() {
+	switch os.Args[1] {
+	case "descend", "callback":
+		C.descend(4) // from main
+	case "foreign":
+		C.on_another_thread()
+	case "panic":
+		dereference(nil)
+	case "park":
+		park(make(chan int))
+	case "grow":
+		grow(100)
+	case "allocate":
+		sink += len(allocate(1 << 28))
+	case "preempt":
+		go spin()
+		for {
+			time.Sleep(time.Millisecond)
+			runtime.GC()
+		}
+	}
+}
