@@ -1,5 +1,6 @@
 #include "machine/stacks/go_frames.h"
 
+#include "machine/stacks/call_site.h"
 #include "machine/stacks/loaded_module.h"
 
 namespace heddle {
@@ -15,6 +16,11 @@ constexpr uint64_t kCallingG = 48, kDepth = 40;
 constexpr std::pair<Register, uint64_t> kSavedByCrosscall2[] = {
     {Register::rbp, 8},  {Register::r15, 16}, {Register::r14, 24},
     {Register::r13, 32}, {Register::r12, 40}, {Register::rbx, 48}};
+
+// Where functions that align the stack for C, or call the vDSO on the thread's stack, keep their
+// own stack pointer: one of the registers that C preserves (src/runtime/sys_linux_amd64.s:
+// callCgoMmap and the like, nanotime1, sigfwd).
+constexpr Register kStackPointerKept[] = {Register::rbx, Register::r12, Register::rbp};
 
 bool is_any_of(std::string_view name, std::initializer_list<std::string_view> names) {
   for (const auto& other : names)
@@ -40,20 +46,6 @@ const std::optional<GoThread>& GoFrames::thread(const LoadedModule& module) {
   if (fresh) it->second = GoLayout::of(module);
   if (it->second) thread_.emplace(*it->second, memory_, fs_base_);
   return thread_;
-}
-
-// Does a call instruction end at `pc`?
-bool GoFrames::is_after_call(uint64_t pc) const {
-  const LoadedModule* module = symbols_.module(pc - 1);
-  if (!module) return false;
-  uint8_t code[7] = {};
-  if (memory_.read(pc - sizeof code, code) != sizeof code) return false;
-  // call rel32; call reg; call [reg]; call [reg+disp8]; call [reg+disp32] (Intel SDM, CALL).
-  const auto indirect = [&](size_t at, uint8_t mode) {
-    return code[at] == 0xff && (code[at + 1] & 0xf8) == (mode << 6 | 2 << 3);
-  };
-  return code[2] == 0xe8 || indirect(5, 3) || indirect(5, 0) || indirect(4, 1) || indirect(1, 2) ||
-         indirect(1, 0);
 }
 
 // To where the goroutine left its stack. systemstack leaves a place in systemstack_switch, whose
@@ -119,7 +111,7 @@ bool GoFrames::change_stack(const LoadedModule& module, const GoFunctions::Funct
   // Not called from this frame yet, it may not have changed stacks, nor be about to.
   if (!position.after_call) {
     StackPosition same = position;
-    if (pop(module, function, same) && is_after_call(same.pc())) {
+    if (pop(module, function, same) && is_return_address(symbols_, memory_, same.pc())) {
       position = same;
       return true;
     }
@@ -133,12 +125,13 @@ bool GoFrames::pop(const LoadedModule& module, const GoFunctions::Function& func
   if (!size) return false;
   uint64_t at = position.sp() + *size;
   auto caller = memory_.load<uint64_t>(at);
-  if (!position.after_call && function.writes_sp && !(caller && is_after_call(*caller))) {
-    // The functions that call the vDSO do it on the thread's stack, and keep their own stack
-    // pointer in r12 (src/runtime/sys_linux_amd64.s, nanotime1).
-    at = position.registers[Register::r12] + *size;
-    caller = memory_.load<uint64_t>(at);
-    if (!caller || !is_after_call(*caller)) return false;
+  if (function.writes_sp && !(caller && is_return_address(symbols_, memory_, *caller))) {
+    for (const auto kept : kStackPointerKept) {
+      at = position.registers[kept] + *size;
+      caller = memory_.load<uint64_t>(at);
+      if (caller && is_return_address(symbols_, memory_, *caller)) break;
+      caller.reset();
+    }
   }
   if (!caller || *caller == 0) return false;
   if (function.name == "crosscall2")

@@ -39,7 +39,6 @@ class GoFrames {
                     StackPosition& position);
   bool pop(const LoadedModule& module, const GoFunctions::Function& function,
            StackPosition& position);
-  bool is_after_call(uint64_t pc) const;
 
   const Symbols& symbols_;
   Layouts& layouts_;

@@ -1,8 +1,9 @@
 #include "machine/stacks/unwinder.h"
 
-#include <algorithm>
+#include <array>
 
 #include "machine/stacks/call_frames.h"
+#include "machine/stacks/call_site.h"
 #include "machine/stacks/go_frames.h"
 #include "machine/stacks/loaded_module.h"
 #include "machine/stacks/page_cache.h"
@@ -47,32 +48,31 @@ bool leave_signal_frame(const GuestMemory& memory, StackPosition& position) {
   return true;
 }
 
-bool is_code(const Symbols& symbols, uint64_t address) {
-  const LoadedModule* module = symbols.module(address);
-  const auto* segment = module ? module->image().segment(address) : nullptr;
-  return segment && segment->executable;
+// The guest jumped to where there is no code, or is in a function of assembly code that nothing
+// describes and that has not moved the stack pointer (the C library's clone and vfork): the caller
+// is at the top of the stack.
+bool pop_return_address(const Symbols& symbols, const GuestMemory& memory,
+                        StackPosition& position) {
+  if (position.after_call) return false;
+  const auto caller = memory.load<uint64_t>(position.sp());
+  if (!caller || !is_return_address(symbols, memory, *caller)) return false;
+  position.registers[Register::rip] = *caller;
+  position.registers[Register::rsp] += kWord;
+  position.after_call = true;
+  return true;
 }
 
 // Where nothing describes the code: the caller that the frame pointer leads to.
 bool follow_frame_pointer(const Symbols& symbols, const GuestMemory& memory,
                           StackPosition& position) {
+  constexpr uint64_t kLargestFrame = 1 << 16;  // beyond it lies somebody else's stack
   const uint64_t frame = position.registers[Register::rbp];
-  if (frame < position.sp() || frame % kWord != 0) return false;
+  if (frame - position.sp() > kLargestFrame || frame % kWord != 0) return false;
   const auto link = memory.load<std::array<uint64_t, 2>>(frame);
-  if (!link || !is_code(symbols, (*link)[1] - 1)) return false;
+  if (!link || !is_return_address(symbols, memory, (*link)[1])) return false;
   position.registers[Register::rbp] = (*link)[0];
   position.registers[Register::rip] = (*link)[1];
   position.registers[Register::rsp] = frame + 2 * kWord;
-  position.after_call = true;
-  return true;
-}
-
-// The guest jumped to where there is no code: as if the call that did it had not happened.
-bool undo_call(const Symbols& symbols, const GuestMemory& memory, StackPosition& position) {
-  const auto caller = memory.load<uint64_t>(position.sp());
-  if (position.after_call || !caller || !is_code(symbols, *caller - 1)) return false;
-  position.registers[Register::rip] = *caller;
-  position.registers[Register::rsp] += kWord;
   position.after_call = true;
   return true;
 }
@@ -127,12 +127,12 @@ std::vector<Frame> Unwinder::stack(const GuestMemory& guest, const Registers& re
       if (!go_frames.step(*module, *go, position)) break;
       continue;
     }
-    if (!module && undo_call(symbols, memory, position)) continue;
     const auto step = tables_->call_frames.step(memory, position);
     if (step == CallFrames::Step::stepped) continue;
+    const bool unknown = step == CallFrames::Step::unknown;
+    if (unknown && pop_return_address(symbols, memory, position)) continue;
     if (go_frames.step_to_goroutine(position)) continue;
-    if (step == CallFrames::Step::outermost) break;
-    if (!follow_frame_pointer(symbols, memory, position)) break;
+    if (!unknown || !follow_frame_pointer(symbols, memory, position)) break;
   }
   return frames;
 }

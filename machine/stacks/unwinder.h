@@ -27,8 +27,9 @@ struct Frame {
 inline constexpr std::string_view kSignalFrame = "<signal handler called>";
 
 // A frame is left by what its code says: the Go function table, call frame information. Where code
-// has neither, its caller is guessed by the frame pointer; a guess that does not fit the stack ends
-// the walk. So does anything else that is not as it should be: a stack may be cut short, and is
+// has neither, its caller is guessed: by the word at the top of the stack if that is a return
+// address, and as a last resort by the frame pointer. A guess that does not fit the stack ends the
+// walk. So does anything else that is not as it should be: a stack may be cut short, and is
 // never an error. Go's frames of goroutines that no task runs are not shown.
 class Unwinder {
  public:
