@@ -1,13 +1,9 @@
 #include "machine/stacks/call_site.h"
 
-#include "machine/stacks/loaded_module.h"
-
 namespace heddle {
 
 bool is_return_address(const Symbols& symbols, const GuestMemory& memory, uint64_t address) {
-  const LoadedModule* module = symbols.module(address - 1);
-  const auto* segment = module ? module->image().segment(address - 1) : nullptr;
-  if (!segment || !segment->executable) return false;
+  if (!symbols.code_module(address - 1)) return false;
   uint8_t code[7] = {};
   if (memory.read(address - sizeof code, code) != sizeof code) return false;
   // FF /2 with a register, [reg], [reg+disp8], [rip+disp32] or [reg+disp32], or one of those with a

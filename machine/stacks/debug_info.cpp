@@ -124,8 +124,8 @@ void DebugInfo::Library::load_symbols() {
   });
 }
 
-// The nearest symbol before `address` that has a size and contains it, else the one just before it if
-// that has no size (a label of assembly code).
+// The nearest symbol before `address` that has a size and contains it, else the one just before it
+// if that has no size (a label of assembly code).
 const Symbol* DebugInfo::Library::symbol_at(uint64_t address, bool code) {
   load_symbols();
   constexpr int kNested = 64;  // how many symbols may begin inside of the one that is looked for

@@ -91,6 +91,8 @@ std::string ElfImage::soname() const {
        at += sizeof(Elf64_Dyn))
     if (entry->d_tag == DT_SONAME) return std::string(names->contents.text(entry->d_un.d_val));
   return {};
+}
+
 std::optional<ElfImage::Section> ElfImage::eh_frame_header() const {
   if (eh_frame_header_ == 0) return std::nullopt;
   return Section{eh_frame_header_, at(eh_frame_header_)};

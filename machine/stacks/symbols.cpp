@@ -37,8 +37,13 @@ const LoadedModule* Symbols::go_module() const {
   return it != modules_.end() ? it->get() : nullptr;
 }
 
+const LoadedModule* Symbols::code_module(uint64_t address) const {
+  const LoadedModule* found = module(address);
+  return found && found->image().segment(address)->executable ? found : nullptr;
+}
+
 std::string Symbols::function(uint64_t pc) const {
-  const LoadedModule* in = module(pc);
+  const LoadedModule* in = code_module(pc);
   if (!in) return {};
   if (const auto go = in->go_function(pc)) return std::string(go->name);
   return demangled(in->debug_info().symbol(pc));
@@ -47,7 +52,7 @@ std::string Symbols::function(uint64_t pc) const {
 const std::vector<Site>& Symbols::sites(uint64_t pc) const {
   const auto [it, fresh] = sites_.try_emplace(pc);
   if (!fresh) return it->second;
-  const LoadedModule* in = module(pc);
+  const LoadedModule* in = code_module(pc);
   const auto go = in ? in->go_function(pc) : std::nullopt;
   if (go)
     it->second = in->go()->sites(*go, pc);
@@ -70,54 +75,6 @@ std::string Symbols::site(uint64_t pc) const {
   }
   if (!innermost.file.empty()) out += " " + innermost.file + ":" + std::to_string(innermost.line);
   return out;
-}
-
-Site Symbols::locate(uint64_t pc) const {
-  Site site;
-  Dwfl_Module* module = dwfl_addrmodule(library_->dwfl, pc);
-  if (!module) return site;
-  site.function = function(pc);
-  const char* path = nullptr;
-  dwfl_module_info(module, nullptr, nullptr, nullptr, nullptr, nullptr, &path, nullptr);
-  if (path) site.module = path;
-  if (Dwfl_Line* line = dwfl_module_getsrc(module, pc)) {
-    int number = 0;
-    if (const char* file = dwfl_lineinfo(line, nullptr, &number, nullptr, nullptr, nullptr)) {
-      site.file = file;
-      site.line = static_cast<uint32_t>(number);
-    }
-  }
-  return site;
-}
-
-std::string Symbols::variable(uint64_t address) const {
-  Dwfl_Module* module = dwfl_addrmodule(library_->dwfl, address);
-  GElf_Off offset = 0;
-  GElf_Sym symbol;
-  const char* name =
-      module ? dwfl_module_addrinfo(module, address, &offset, &symbol, nullptr, nullptr, nullptr)
-             : nullptr;
-  if (!name || GELF_ST_TYPE(symbol.st_info) != STT_OBJECT || offset >= symbol.st_size) return {};
-  return offset == 0 ? name : name + ("+" + std::to_string(offset));
-}
-
-std::string Symbols::library(uint64_t pc) const {
-  Dwfl_Module* module = dwfl_addrmodule(library_->dwfl, pc);
-  GElf_Addr bias = 0;
-  Elf* elf = module ? dwfl_module_getelf(module, &bias) : nullptr;
-  if (!elf) return {};
-  for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf, section)) != nullptr;) {
-    GElf_Shdr header;
-    if (!gelf_getshdr(section, &header) || header.sh_type != SHT_DYNAMIC) continue;
-    Elf_Data* data = elf_getdata(section, nullptr);
-    GElf_Dyn entry;
-    for (int i = 0; data && gelf_getdyn(data, i, &entry); ++i) {
-      if (entry.d_tag != DT_SONAME) continue;
-      const char* name = elf_strptr(elf, header.sh_link, entry.d_un.d_val);
-      return name ? name : "";
-    }
-  }
-  return {};
 }
 
 std::string Symbols::library(uint64_t pc) const {

@@ -47,6 +47,8 @@ class Symbols {
 
   // The module that has `address` in one of its segments; null where there is none.
   const LoadedModule* module(uint64_t address) const;
+  // The same, where that segment is executable.
+  const LoadedModule* code_module(uint64_t address) const;
   // The first module with Go code; null where there is none.
   const LoadedModule* go_module() const;
 

@@ -107,18 +107,20 @@ std::vector<Frame> Unwinder::stack(const GuestMemory& guest, const Registers& re
   std::vector<Frame> frames;
   const auto add = [&](const StackPosition& position, const Site& site) {
     if (frames.size() < limit)
-      frames.push_back(
-          {position.pc(), position.sp(), site.function, site.file, site.line, site.inlined});
+      frames.push_back({position.pc(), position.sp(), site.function, site.file, site.line,
+                        site.module, site.inlined});
   };
 
   StackPosition position{registers, false};
   while (frames.size() < limit) {
     if (at_signal_frame(memory, position)) {
-      add(position, {std::string(kSignalFrame), "", 0, false});
+      Site site;
+      site.function = kSignalFrame;
+      add(position, site);
       if (!leave_signal_frame(memory, position)) break;
       continue;
     }
-    const LoadedModule* module = symbols.module(position.code());
+    const LoadedModule* module = symbols.code_module(position.code());
     const auto go = module ? module->go_function(position.code()) : std::nullopt;
     // Nobody wrote the call that goroutines seem to start with.
     if (go && go->name == "runtime.goexit" && !frames.empty()) break;

@@ -19,6 +19,7 @@ struct Frame {
   // Empty or zero where they are not known. Of a caller, the line is that of the call.
   std::string function, file;
   uint32_t line = 0;
+  std::string module;    // path of the file that holds the code
   bool inlined = false;  // has no frame of its own: pc and sp are those of the next one outwards
   bool operator==(const Frame&) const = default;
 };

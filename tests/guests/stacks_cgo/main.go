@@ -1,5 +1,7 @@
 // Stacks for tests of the unwinder: breakpoints in Go, and in C and Go that call each other.
 // Usage: stacks_cgo descend|callback|foreign|panic|park|grow|allocate|preempt
+// Park, grow and preempt go on for ever: a test takes away a breakpoint to go on, and what other
+// threads do meanwhile is missed.
 package main
 
 // #include "descend.h"
@@ -76,9 +78,21 @@ func main() {
 	case "panic":
 		dereference(nil)
 	case "park":
-		park(make(chan int))
+		c := make(chan int)
+		go func() {
+			for {
+				c <- 1
+			}
+		}()
+		for {
+			park(c)
+		}
 	case "grow":
-		grow(100)
+		for {
+			done := make(chan int)
+			go func() { done <- grow(100) }()
+			<-done
+		}
 	case "allocate":
 		sink += len(allocate(1 << 28))
 	case "preempt":

@@ -77,13 +77,30 @@ TEST_F(SymbolsTest, StrippedGoHasNamesLinesAndInlinedFunctions) {
     const auto original = whole.address_of("main.main");
     ASSERT_TRUE(main && original) << file;
     EXPECT_EQ(symbols.function(*main), "main.main");
-    EXPECT_EQ(symbols.sites(*main), whole.sites(*original));
+    EXPECT_EQ(symbols.site(*main), whole.site(*original));
     bool inlined = false;
     // The compiler puts fmt.Println into main.main.
     for (uint64_t pc = *main; symbols.function(pc) == "main.main"; ++pc)
       inlined |= symbols.sites(pc).front().function == "fmt.Println";
     EXPECT_TRUE(inlined) << file;
   }
+}
+
+TEST_F(SymbolsTest, VariablesAndLibraries) {
+  const std::string library = kGuests + "/libcpp_exceptions_library.so";
+  const Symbols symbols({{kAnywhere, kGuests + "/stacks"}, {kAnywhere + 0x100000, library}});
+  const auto sink = symbols.address_of("sink");
+  ASSERT_TRUE(sink);
+  EXPECT_EQ(symbols.variable(*sink), "sink");
+  EXPECT_EQ(symbols.variable(*sink + 3), "sink+3");
+  EXPECT_EQ(symbols.variable(*sink + 4), "");
+  EXPECT_EQ(symbols.function(*sink), "");
+  const auto main = symbols.address_of("main");
+  ASSERT_TRUE(main);
+  EXPECT_EQ(symbols.variable(*main), "");
+  EXPECT_EQ(symbols.library(*main), "");
+  EXPECT_EQ(symbols.locate(*main).module, kGuests + "/stacks");
+  EXPECT_EQ(symbols.library(kAnywhere + 0x100000), "libcpp_exceptions_library.so");
 }
 
 TEST_F(SymbolsTest, AddressesOfNoModuleAndFilesThatAreNoPrograms) {
