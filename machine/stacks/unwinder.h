@@ -31,7 +31,8 @@ inline constexpr std::string_view kSignalFrame = "<signal handler called>";
 // has neither, its caller is guessed: by the word at the top of the stack if that is a return
 // address, and as a last resort by the frame pointer. A guess that does not fit the stack ends the
 // walk. So does anything else that is not as it should be: a stack may be cut short, and is
-// never an error. Go's frames of goroutines that no task runs are not shown.
+// never an error. Wrappers that Go's compiler made are left out, and goroutines that no task runs
+// have no stack here.
 class Unwinder {
  public:
   // Modules as they are mapped when the tasks are stopped. As lazy as Symbols, and no more for two

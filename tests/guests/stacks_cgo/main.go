@@ -1,5 +1,6 @@
-// Stacks for tests of the unwinder: breakpoints in Go, and in C and Go that call each other.
-// Usage: stacks_cgo descend|callback|foreign|panic|park|grow|allocate|preempt
+// Stacks for tests of the unwinder: breakpoints, or system calls, in Go and in C that call each
+// other.
+// Usage: stacks_cgo descend|write|callback|foreign|panic|park|grow|allocate|preempt
 // Park, grow and preempt go on for ever: a test takes away a breakpoint to go on, and what other
 // threads do meanwhile is missed.
 package main
@@ -22,6 +23,11 @@ func goDescend(n C.int) {
 	}
 	C.descend(n) // to C
 	sink++
+}
+
+//export goAsksForOutput
+func goAsksForOutput() bool {
+	return os.Args[1] == "write"
 }
 
 //export goForeign
@@ -71,7 +77,7 @@ func spin() {
 
 func main() {
 	switch os.Args[1] {
-	case "descend", "callback":
+	case "descend", "callback", "write":
 		C.descend(4) // from main
 	case "foreign":
 		C.on_another_thread()
