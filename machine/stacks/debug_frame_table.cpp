@@ -6,9 +6,11 @@
 namespace heddle {
 namespace {
 
-constexpr uint32_t kCie = ~uint32_t{0};     // in the place of a CIE's offset
-constexpr uint32_t kLong = ~uint32_t{0};    // a length in the 64-bit format follows
-constexpr uint64_t kId = 4, kLocation = 8;  // offsets in an entry: length, id, location, range
+constexpr uint32_t kCie = ~uint32_t{0};   // in the place of a CIE's offset
+constexpr uint32_t kLong = ~uint32_t{0};  // a length in the 64-bit format follows
+// Offsets in an entry: length, id, and of an FDE location and range, of a CIE version,
+// augmentation, and in version 4 two sizes.
+constexpr uint64_t kId = 4, kLocation = 8, kVersion = 8, kSizes = 10;
 
 }  // namespace
 
@@ -28,6 +30,15 @@ DebugFrameTable::DebugFrameTable(const ElfImage& image) {
     const auto size = in.get<uint64_t>(at + kLocation + sizeof(uint64_t));
     if (id == kCie) {
       put(at + kId, uint32_t{0});
+      // Version 4 adds the sizes of addresses and segments behind the (empty) augmentation, which
+      // libunwind 1.6 does not know: version 3, with two more nops (zeros) at the end.
+      const uint64_t end = at + kId + *length;
+      if (in.get<uint16_t>(at + kVersion) == 4 && end > at + kSizes + 2) {
+        put(at + kVersion, uint8_t{3});
+        std::memmove(bytes_.data() + at + kSizes, bytes_.data() + at + kSizes + 2,
+                     end - (at + kSizes + 2));
+        put(end - 2, uint16_t{0});
+      }
     } else if (location && size && *length >= kId + 2 * sizeof(uint64_t)) {
       put(at + kId, static_cast<uint32_t>(at + kId - id));
       put(at + kLocation, *location + image.bias());

@@ -115,7 +115,8 @@ std::vector<Frame> Unwinder::stack(const GuestMemory& guest, const Registers& re
   };
 
   StackPosition position{registers, false};
-  while (frames.size() < limit) {
+  // Not every step adds a frame.
+  for (size_t step = 0; frames.size() < limit && step < 2 * limit; ++step) {
     if (at_signal_frame(memory, position)) {
       Site site;
       site.function = kSignalFrame;
@@ -133,9 +134,9 @@ std::vector<Frame> Unwinder::stack(const GuestMemory& guest, const Registers& re
       if (!go_frames.step(*module, *go, position)) break;
       continue;
     }
-    const auto step = tables_->call_frames.step(memory, position);
-    if (step == CallFrames::Step::stepped) continue;
-    const bool unknown = step == CallFrames::Step::unknown;
+    const auto left = tables_->call_frames.step(memory, position);
+    if (left == CallFrames::Step::stepped) continue;
+    const bool unknown = left == CallFrames::Step::unknown;
     if (unknown && pop_return_address(symbols, memory, position)) continue;
     if (go_frames.step_to_goroutine(position)) continue;
     if (!unknown || !follow_frame_pointer(symbols, memory, position)) break;

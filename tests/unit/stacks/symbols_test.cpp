@@ -88,7 +88,7 @@ TEST_F(SymbolsTest, StrippedGoHasNamesLinesAndInlinedFunctions) {
 
 TEST_F(SymbolsTest, VariablesAndLibraries) {
   const std::string library = kGuests + "/libcpp_exceptions_library.so";
-  const Symbols symbols({{kAnywhere, kGuests + "/stacks"}, {kAnywhere + 0x100000, library}});
+  const Symbols symbols({{kAnywhere, kGuests + "/stacks_cie1"}, {kAnywhere + 0x100000, library}});
   const auto sink = symbols.address_of("sink");
   ASSERT_TRUE(sink);
   EXPECT_EQ(symbols.variable(*sink), "sink");
@@ -99,7 +99,7 @@ TEST_F(SymbolsTest, VariablesAndLibraries) {
   ASSERT_TRUE(main);
   EXPECT_EQ(symbols.variable(*main), "");
   EXPECT_EQ(symbols.library(*main), "");
-  EXPECT_EQ(symbols.locate(*main).module, kGuests + "/stacks");
+  EXPECT_EQ(symbols.locate(*main).module, kGuests + "/stacks_cie1");
   EXPECT_EQ(symbols.library(kAnywhere + 0x100000), "libcpp_exceptions_library.so");
 }
 

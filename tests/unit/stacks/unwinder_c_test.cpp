@@ -17,7 +17,7 @@ using ::testing::ElementsAre;
 using ::testing::IsSupersetOf;
 using ::testing::SizeIs;
 
-const std::string kGuest = HEDDLE_GUESTS "/stacks";
+const std::string kGuest = HEDDLE_GUESTS "/stacks_cie1";
 
 // What is left of `frames` when those outside of main are gone.
 std::vector<Frame> up_to_main(std::vector<Frame> frames) {
@@ -28,8 +28,9 @@ std::vector<Frame> up_to_main(std::vector<Frame> frames) {
 }
 
 struct CStackTest : ::testing::Test {
-  std::vector<Frame> stack_at_breakpoint(const std::string& scenario) {
-    StoppedProgram program(kGuest, {scenario});
+  std::vector<Frame> stack_at_breakpoint(const std::string& scenario,
+                                         const std::string& guest = kGuest) {
+    StoppedProgram program(guest, {scenario});
     program.run_to_breakpoint();
     return up_to_main(Unwinder(program.modules()).stack(program.memory(), program.registers()));
   }
@@ -64,11 +65,12 @@ TEST_F(CStackTest, ASignalHandlerOnAnAlternateStack) {
 }
 
 TEST_F(CStackTest, OnlyDebugFrame) {
-  EXPECT_THAT(
-      stack_at_breakpoint("debug_frame"),
-      ElementsAre(in("stop_here"), calls("deeper", "stacks_debug_frame.c", "// from deeper"),
-                  calls("only_debug_frame", "stacks_debug_frame.c", "// from only_debug_frame"),
-                  in("main")));
+  for (const auto* guest : {"/stacks_cie1", "/stacks_cie4"})
+    EXPECT_THAT(
+        stack_at_breakpoint("debug_frame", std::string(HEDDLE_GUESTS) + guest),
+        ElementsAre(in("stop_here"), calls("deeper", "stacks_debug_frame.c", "// from deeper"),
+                    calls("only_debug_frame", "stacks_debug_frame.c", "// from only_debug_frame"),
+                    in("main")));
 }
 
 TEST_F(CStackTest, OnlyFramePointers) {

@@ -205,6 +205,39 @@ TEST_P(GoStackTest, InASignalHandler) {
   }
 }
 
+// The guest's memory with some of its words changed, the same ones for the same seed.
+class DamagedMemory final : public GuestMemory {
+ public:
+  DamagedMemory(const GuestMemory& memory, uint64_t seed) : memory_(memory), seed_(seed) {}
+  size_t read(uint64_t address, std::span<uint8_t> out) const override {
+    const size_t size = memory_.read(address, out);
+    for (size_t i = 0; i < size; ++i) {
+      const uint64_t word = (address + i) / sizeof(uint64_t);
+      const uint64_t hash = (word ^ seed_) * 0x9e3779b97f4a7c15;
+      if (hash >> 58 == 0) out[i] = static_cast<uint8_t>(hash >> (address + i) % 8 * 8);
+    }
+    return size;
+  }
+  bool write(uint64_t, std::span<const uint8_t>) override { return false; }
+
+ private:
+  const GuestMemory& memory_;
+  uint64_t seed_;
+};
+
+TEST_P(GoStackTest, ADamagedStackEndsTheWalk) {
+  StoppedProgram program(guest_, {"descend"});
+  program.run_to_breakpoint();
+  const Unwinder unwinder(program.modules());
+  for (uint64_t seed = 0; seed < 1000; ++seed) {
+    Registers registers = program.registers();
+    if (seed % 2) registers[Register::rsp] += seed * 8;
+    const auto frames = unwinder.stack(DamagedMemory(program.memory(), seed), registers);
+    EXPECT_FALSE(frames.empty());
+    EXPECT_LE(frames.size(), 64u);
+  }
+}
+
 TEST_P(GoStackTest, OffsetsOfDwarfAndOfTheVersionAgree) {
   const Symbols symbols({{stripped() ? 0u : 0x400000u, guest_}});
   const LoadedModule* module = symbols.go_module();
