@@ -32,4 +32,7 @@ struct Schedule {
   static Schedule parse(std::string_view text);
 };
 
+// "TASK@TICKS:PC[.PHASE]", a place as schedules write it. Throws as Schedule::parse does.
+Place parse_place(std::string_view text);
+
 }  // namespace heddle
