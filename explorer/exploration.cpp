@@ -7,6 +7,7 @@
 #include "explorer/explanation.h"
 #include "explorer/minimiser.h"
 #include "explorer/strategies/portfolio.h"
+#include "machine/stacks/unwinder.h"
 #include "replayer/divergence.h"
 #include "replayer/replayer.h"
 #include "trace_format/writer.h"
@@ -199,9 +200,10 @@ Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions
   finding.confirmed = 1;
   finding.origin = std::filesystem::absolute(directory_).lexically_normal();
   const auto stack = [this](Guest& guest, TaskId task) {
-    const uint64_t pc = guest.task(task).registers[Register::rip];
-    const auto site = symbols_->locate(pc);
-    return std::vector<StackFrame>{{pc, site.function, site.file, site.line, site.module}};
+    std::vector<StackFrame> frames;
+    for (auto& f : Unwinder(*symbols_).stack(guest.memory(), guest.task(task).registers))
+      frames.push_back({f.pc, f.function, f.file, f.line, f.module});
+    return frames;
   };
   Explanation([this](const Schedule& schedule,
                      const RunLimits& limits) { return run_limited(schedule, limits); },
