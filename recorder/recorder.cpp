@@ -106,7 +106,7 @@ Recorder::Task* Recorder::next_ready() {
 }
 
 Ticks Recorder::ticks() const {
-  Ticks all = 0;
+  Ticks all = ended_ticks_;
   for (const auto& [id, task] : tasks_) all += task->context.ticks;
   return all;
 }
@@ -238,6 +238,7 @@ void Recorder::bury(Task& task) {
   by_tid_.erase(task.cpu->thread().tid());
   task.signals().remove_task(task.id);
   task.process->space->slots.erase(task.slot);
+  ended_ticks_ += task.context.ticks;
   ended_tasks_.push_back(std::move(tasks_.at(task.id)));
   tasks_.erase(task.id);
   if (tasks_.empty() && !ended_) {

@@ -95,6 +95,7 @@ class Recorder {
   std::vector<std::unique_ptr<Task>> ended_tasks_;  // while somebody may hold a reference
   TaskId last_task_ = 1;
   std::optional<std::string> tainted_;
+  Ticks ended_ticks_ = 0;  // of tasks that are over
   bool ended_ = false;
   int status_ = 0;
   uint64_t stops_ = 0;
