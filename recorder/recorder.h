@@ -95,9 +95,9 @@ class Recorder {
   std::vector<std::unique_ptr<Task>> ended_tasks_;  // while somebody may hold a reference
   TaskId last_task_ = 1;
   std::optional<std::string> tainted_;
+  Ticks ended_ticks_ = 0;  // of tasks that are over
   bool ended_ = false;
   int status_ = 0;
-  Ticks ended_ticks_ = 0;  // of tasks that have ended
   uint64_t stops_ = 0;
   uint64_t drained_ = 0;  // calls of the log that are events of the trace
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
