@@ -7,8 +7,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
+#include <string_view>
 
 namespace heddle {
 namespace {
@@ -16,15 +16,15 @@ namespace {
 struct Symbol {
   uint64_t start = 0;
   uint64_t size = 0;
-  const char* name = nullptr;
+  std::string_view name;  // without a version ("@@GLIBC_2.34")
   bool code = false;
 };
 
 // Of two symbols at one address, the one that people know: puts, not _IO_puts.
 bool better_name(const Symbol& a, const Symbol& b) {
   if ((a.size != 0) != (b.size != 0)) return a.size != 0;
-  if ((*a.name == '_') != (*b.name == '_')) return *a.name != '_';
-  return std::strlen(a.name) < std::strlen(b.name);
+  if ((a.name[0] == '_') != (b.name[0] == '_')) return a.name[0] != '_';
+  return a.name.size() < b.name.size();
 }
 
 struct UnitRange {
@@ -111,13 +111,14 @@ void DebugInfo::Library::load_symbols() {
     GElf_Sym entry;
     GElf_Addr address = 0;
     GElf_Word section = 0;
-    const char* name =
+    const char* text =
         dwfl_module_getsym_info(module, i, &entry, &address, &section, nullptr, nullptr);
+    const std::string_view name(text ? text : "");
     const int type = GELF_ST_TYPE(entry.st_info);
-    if (!name || !*name || section == SHN_UNDEF || section == SHN_ABS || type == STT_SECTION ||
-        type == STT_FILE || type == STT_TLS)
+    if (name.empty() || name[0] == '@' || section == SHN_UNDEF || section == SHN_ABS ||
+        type == STT_SECTION || type == STT_FILE || type == STT_TLS)
       continue;
-    symbols.push_back({address, entry.st_size, name, type != STT_OBJECT});
+    symbols.push_back({address, entry.st_size, name.substr(0, name.find('@')), type != STT_OBJECT});
   }
   std::stable_sort(symbols.begin(), symbols.end(), [](const Symbol& a, const Symbol& b) {
     return a.start != b.start ? a.start < b.start : better_name(b, a);
@@ -177,14 +178,14 @@ DebugInfo::~DebugInfo() = default;
 
 std::string DebugInfo::symbol(uint64_t pc) const {
   const Symbol* found = library_->symbol_at(pc, true);
-  return found ? found->name : "";
+  return found ? std::string(found->name) : "";
 }
 
 std::string DebugInfo::variable(uint64_t address) const {
   const Symbol* found = library_->symbol_at(address, false);
   if (!found || found->size == 0) return {};
   const uint64_t offset = address - found->start;
-  return offset == 0 ? found->name : found->name + ("+" + std::to_string(offset));
+  return std::string(found->name) + (offset == 0 ? "" : "+" + std::to_string(offset));
 }
 
 std::optional<uint64_t> DebugInfo::address_of(const std::string& name) const {
@@ -200,7 +201,7 @@ std::vector<Site> DebugInfo::sites(uint64_t pc) const {
   const uint64_t linked = pc - library_->bias;
   auto unit = library_->unit_at(linked);
   const Symbol* symbol = library_->symbol_at(pc, true);
-  const std::string name = symbol ? demangled(symbol->name) : "";
+  const std::string name = symbol ? demangled(std::string(symbol->name)) : "";
   if (!unit) {
     sites[0].function = name;
     return sites;

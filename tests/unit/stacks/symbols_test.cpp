@@ -103,6 +103,14 @@ TEST_F(SymbolsTest, VariablesAndLibraries) {
   EXPECT_EQ(symbols.library(kAnywhere + 0x100000), "libcpp_exceptions_library.so");
 }
 
+// The full symbol table, where a debug package has it, names versions ("posix_spawn@@GLIBC_2.15").
+TEST_F(SymbolsTest, VersionsAreNoPartOfNames) {
+  const Symbols symbols({{kAnywhere, "/lib/x86_64-linux-gnu/libc.so.6"}});
+  const auto spawn = symbols.address_of("posix_spawn");
+  if (!spawn) GTEST_SKIP() << "no C library there";
+  EXPECT_EQ(symbols.function(*spawn), "posix_spawn");
+}
+
 TEST_F(SymbolsTest, AddressesOfNoModuleAndFilesThatAreNoPrograms) {
   const Symbols symbols({{kAnywhere, "/etc/passwd"}, {0x10000, "/no/such/file"}});
   EXPECT_EQ(symbols.function(kAnywhere), "");
