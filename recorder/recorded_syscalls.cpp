@@ -33,12 +33,13 @@ void Recorder::syscall(Task& task) {
   const SyscallArguments arguments{r[Register::rdi], r[Register::rsi], r[Register::rdx],
                                    r[Register::r10], r[Register::r8],  r[Register::r9]};
   const auto* entry = find(number);
-  if (!entry)
-    throw std::runtime_error("the program made system call " + std::to_string(number) +
-                             ", which heddle does not record");
-  switch (entry->replay) {
-    case Replay::answered: {
-      event::Syscall call{entry->number, arguments, -ENOSYS, {}, {}, 0, false};
+  const auto replay = entry ? entry->replay : Replay::refused;
+  switch (replay) {
+    case Replay::unsupported:
+      throw std::runtime_error(std::string("the program made system call ") + entry->name +
+                               ", which heddle does not record");
+    case Replay::refused: {
+      event::Syscall call{static_cast<uint32_t>(number), arguments, -ENOSYS, {}, {}, 0, false};
       append(task, call);
       return_from(task, -ENOSYS);
       return;
@@ -56,35 +57,16 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   call.arguments = call.actual = arguments;
   call.before = task.context.registers;
   call.entry = &entry;
-  const bool blocking = may_block(entry, arguments);
   auto& memory = process_.memory();
+  const bool blocking = may_block(entry, arguments, memory);
   if (entry.number == SYS_rt_sigsuspend) {
     if (const auto mask = memory.load<uint64_t>(arguments[0])) {
       task.saved_mask = signals_.mask(task.id);
       signals_.set_mask(task.id, *mask);
     }
   }
-  if (blocking) {
-    // The kernel may write while another task runs: into the task's scratch, copied with the token.
-    uint64_t scratch = layout::kScratch.start + task.id * layout::kScratchPerTask;
-    const uint64_t end = scratch + layout::kScratchPerTask;
-    for (const auto& output : entry.outputs) {
-      const uint64_t at = arguments[output.index];
-      uint64_t size = output.unit;
-      if (output.extent == Extent::result) size = arguments[2];
-      if (output.extent == Extent::elements) size = output.unit * arguments[output.other];
-      if (output.extent == Extent::returned) size = output.unit * arguments[2];
-      if (at == 0 || output.extent == Extent::vector || output.extent == Extent::message ||
-          output.extent == Extent::sized || size == 0 || size > end - scratch)
-        continue;
-      std::vector<uint8_t> bytes(size);
-      if (memory.read(at, bytes) != size) continue;
-      memory.write(scratch, bytes);
-      call.actual[output.index] = scratch;
-      scratch += (size + 63) & ~uint64_t{63};
-      if (scratch >= end) break;
-    }
-  }
+  if (blocking && tasks_.size() > 1) redirect(task, call);
+  call.inputs = inputs(entry, call.actual, memory);
   task.call = call;
   task.state = State::in_kernel;
   task.cpu->start_syscall(task.context, entry.number, call.actual);
@@ -101,6 +83,30 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
     // What the task did up to this call comes before what others do while it waits in it.
     append(task, event::Switch{ready_.empty() ? 0 : ready_.front()}, &task.call->before);
   }
+}
+
+// The kernel may write while another task runs: into the task's scratch, copied with the token.
+void Recorder::redirect(Task& task, Call& call) {
+  auto& memory = process_.memory();
+  const auto wanted = buffers(*call.entry, call.arguments, memory);
+  if (wanted.empty() || Redirection::room(wanted) > layout::kScratchPerTask) return;
+  const uint64_t scratch = layout::kScratch.start + task.id * layout::kScratchPerTask;
+  call.redirection = Redirection::make(wanted, call.arguments, scratch, memory);
+  if (call.redirection) call.actual = call.redirection->arguments();
+}
+
+// What the kernel wrote, at the guest's addresses; copied there if it is elsewhere.
+std::vector<MemoryEffect> Recorder::effects_of(const Call& call) {
+  auto& memory = process_.memory();
+  auto written =
+      contents(effects(*call.entry, call.actual, call.result, memory, call.inputs), memory);
+  if (call.redirection) {
+    for (auto& effect : written) {
+      effect.address = call.redirection->original(effect.address);
+      memory.write(effect.address, effect.bytes);
+    }
+  }
+  return written;
 }
 
 bool Recorder::call_stopped(Task& task, int status) {
@@ -167,17 +173,7 @@ void Recorder::write_call(Task& task) {
   e.result = call.result;
   e.interrupted = call.interrupted;
   e.file = mapped_file(call);
-  auto& memory = process_.memory();
-  if (!call.interrupted) {
-    e.effects = collect_effects(*call.entry, call.actual, call.result, memory);
-    for (auto& effect : e.effects) {
-      for (size_t i = 0; i < call.actual.size(); ++i) {
-        if (call.actual[i] == call.arguments[i] || effect.address != call.actual[i]) continue;
-        effect.address = call.arguments[i];
-        memory.write(effect.address, effect.bytes);
-      }
-    }
-  }
+  if (!call.interrupted) e.effects = effects_of(call);
   if (call.entry->replay == Replay::performed && call.result >= 0 && e.number != SYS_brk &&
       e.number != SYS_madvise) {
     const auto at = e.number == SYS_mmap ? static_cast<uint64_t>(call.result) : call.arguments[0];

@@ -7,7 +7,7 @@
 #include <map>
 #include <memory>
 
-#include "machine/syscalls/effects.h"
+#include "machine/syscalls/redirection.h"
 #include "machine/tracee/extended_state.h"
 #include "machine/tracee/guest_cpu.h"
 #include "machine/tracee/signal_frame.h"
@@ -41,7 +41,9 @@ class Recorder {
   // A system call that the kernel is executing for a task.
   struct Call {
     SyscallArguments arguments{};  // the guest's
-    SyscallArguments actual{};     // with out-buffers in the task's scratch
+    SyscallArguments actual{};     // what the kernel was given
+    std::optional<Redirection> redirection;
+    SyscallInputs inputs;
     Registers before;
     const Syscall* entry = nullptr;
     int64_t result = 0;
@@ -73,7 +75,9 @@ class Recorder {
   // recorded_syscalls.cpp
   void syscall(Task& task);
   void start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
+  void redirect(Task& task, Call& call);
   bool call_stopped(Task& task, int status);  // true: the call is complete
+  std::vector<MemoryEffect> effects_of(const Call& call);
   void write_call(Task& task);
   void clone(Task& task, const SyscallArguments& arguments);
   void exit_task(Task& task);
