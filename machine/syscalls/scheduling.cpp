@@ -1,14 +1,10 @@
 // Scheduling: priorities, policies, affinity.
 #include <errno.h>
 
-#include <algorithm>
-
 #include "machine/syscalls/rows.h"
 
 namespace heddle::rows {
 namespace {
-
-constexpr uint64_t kSchedAttr = 56;  // SCHED_ATTR_SIZE_VER1
 
 // A structure of another size than the kernel's is told the right one.
 void setattr_effects(const CompletedCall& call, std::vector<MemoryRange>& out) {
@@ -17,8 +13,8 @@ void setattr_effects(const CompletedCall& call, std::vector<MemoryRange>& out) {
 
 void getattr_effects(const CompletedCall& call, std::vector<MemoryRange>& out) {
   if (call.result != 0) return;
-  const uint64_t own = call.memory.load<uint32_t>(call.arguments[1]).value_or(0);
-  out.push_back({call.arguments[1], std::min({own, call.arguments[2], kSchedAttr})});
+  // Linux 6.12 and later clear what they do not fill.
+  out.push_back({call.arguments[1], call.arguments[2]});
 }
 
 constexpr Syscall kCalls[] = {
