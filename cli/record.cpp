@@ -63,6 +63,9 @@ int record(const Options& options) {
   if (options.directory.empty()) point_latest(directory);
   if (options.print_directory >= 0) dprintf(options.print_directory, "%s\n", directory.c_str());
   const int status = recorder.run();
+  for (const auto& [reason, event] : recorder.taints())
+    std::fprintf(stderr, "heddle: tainted from event %llu on: %s\n",
+                 static_cast<unsigned long long>(event), reason.c_str());
   if (!options.quiet)
     std::fprintf(stderr, "heddle: recorded %s: %llu events, %llu bytes\n", directory.c_str(),
                  static_cast<unsigned long long>(recorder.events()),

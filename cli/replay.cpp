@@ -32,6 +32,9 @@ int replay(const std::string& name, bool quiet) {
   try {
     while (const auto event = trace.next()) {
       replayer.advance(*event);
+      if (const auto* taint = std::get_if<event::Taint>(&event->body))
+        std::fprintf(stderr, "heddle: tainted from event %llu on: %s\n",
+                     static_cast<unsigned long long>(event->number), taint->reason.c_str());
       ++events;
     }
   } catch (const Divergence& divergence) {

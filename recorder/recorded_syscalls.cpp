@@ -58,14 +58,20 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   call.before = task.context.registers;
   call.entry = &entry;
   auto& memory = process_.memory();
-  const bool blocking = may_block(entry, arguments, memory);
+  // Regular files do not wait for anybody: their calls keep the token, and need no scratch.
+  const bool alone = tasks_.size() == 1;
+  const bool blocking =
+      may_block(entry, arguments, memory) &&
+      (alone || !transfers_data(entry) || !is_regular_file(static_cast<int>(arguments[0])));
   if (entry.number == SYS_rt_sigsuspend) {
     if (const auto mask = memory.load<uint64_t>(arguments[0])) {
       task.saved_mask = signals_.mask(task.id);
       signals_.set_mask(task.id, *mask);
     }
   }
-  if (blocking && tasks_.size() > 1) redirect(task, call);
+  if (blocking && !alone) redirect(task, call);
+  // MADV_FREE leaves it to the kernel when pages are lost: at once is one of its choices.
+  if (entry.number == SYS_madvise && arguments[2] == MADV_FREE) call.actual[2] = MADV_DONTNEED;
   call.inputs = inputs(entry, call.actual, memory);
   task.call = call;
   task.state = State::in_kernel;
@@ -155,14 +161,6 @@ bool Recorder::call_stopped(Task& task, int status) {
   return false;
 }
 
-std::optional<FileRange> Recorder::mapped_file(const Call& call) {
-  if (call.entry->number != SYS_mmap || call.result < 0 || (call.arguments[3] & MAP_ANONYMOUS))
-    return std::nullopt;
-  const std::string path = "/proc/" + std::to_string(process_.pid()) + "/fd/" +
-                           std::to_string(static_cast<int>(call.arguments[4]));
-  return FileRange{trace_.pin(path), call.arguments[5]};
-}
-
 // The completed call becomes an event, and its effects the guest's; with the token.
 void Recorder::write_call(Task& task) {
   const Call call = *task.call;
@@ -172,16 +170,18 @@ void Recorder::write_call(Task& task) {
   e.arguments = call.arguments;
   e.result = call.result;
   e.interrupted = call.interrupted;
-  e.file = mapped_file(call);
-  if (!call.interrupted) e.effects = effects_of(call);
-  if (call.entry->replay == Replay::performed && call.result >= 0 && e.number != SYS_brk &&
-      e.number != SYS_madvise) {
-    const auto at = e.number == SYS_mmap ? static_cast<uint64_t>(call.result) : call.arguments[0];
-    cache_->invalidate(at, call.arguments[1]);
+  std::string tainted;
+  if (!call.interrupted) {
+    e.effects = effects_of(call);
+    follow_file(call, e);
+    tainted = follow_mapping(call, e);
+    if (tainted.empty())
+      tainted = unknown_effects(*call.entry, call.actual, call.result, process_.memory());
   }
   if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
   append(task, std::move(e), &call.before);
   if (!call.interrupted) return_from(task, call.result);
+  taint(task, tainted);
 }
 
 void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArguments& a) {

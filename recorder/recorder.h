@@ -6,12 +6,14 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "machine/syscalls/redirection.h"
 #include "machine/tracee/extended_state.h"
 #include "machine/tracee/guest_cpu.h"
 #include "machine/tracee/signal_frame.h"
 #include "machine/tracee/syscall_log.h"
+#include "recorder/mapped_files.h"
 #include "trace_format/writer.h"
 
 namespace heddle {
@@ -32,6 +34,8 @@ class Recorder {
 
   uint64_t events() const { return trace_.events(); }
   uint64_t bytes() const { return trace_.bytes(); }
+  // What was not captured, and from which event on.
+  const std::map<std::string, uint64_t>& taints() const { return taints_; }
   // How often a thread of the program stopped for the supervisor, and how many system calls did
   // without.
   uint64_t stops() const { return stops_; }
@@ -83,7 +87,16 @@ class Recorder {
   void exit_task(Task& task);
   void virtual_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
   void return_from(Task& task, int64_t result);
-  std::optional<FileRange> mapped_file(const Call& call);
+
+  // recorded_mappings.cpp; a text says why the trace is tainted
+  std::string descriptor_path(int descriptor) const;
+  bool is_regular_file(int descriptor) const;
+  void follow_image(const event::Exec& image);
+  void taint(const Task& task, const std::string& reason);
+  std::string follow_mapping(const Call& call, event::Syscall& e);
+  std::string map_file(const Call& call, event::Syscall& e);
+  std::string attach_segment(const Call& call, event::Syscall& e);
+  void follow_file(const Call& call, event::Syscall& e);
 
   // recorded_signals.cpp
   void deliver_pending(Task& task);
@@ -98,6 +111,8 @@ class Recorder {
   std::unique_ptr<SyscallLog> log_;
   std::unique_ptr<CodeCache> cache_;
   SignalState signals_;
+  MappedFiles files_;
+  std::map<std::string, uint64_t> taints_;
   std::map<TaskId, std::unique_ptr<Task>> tasks_;
   std::map<pid_t, TaskId> by_tid_;
   std::deque<TaskId> ready_;

@@ -1,6 +1,7 @@
 #include "replayer/guest.h"
 
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -87,6 +88,8 @@ std::unique_ptr<Guest> Guest::fork() {
   copy->current_ = current_;
   copy->brk_start_ = brk_start_;
   copy->brk_ = brk_;
+  copy->shared_ = shared_;
+  copy->shared_.separate(copy->process_);
   copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, *cache_, copy->process_.thread(), 1);
   return copy;
 }
@@ -177,7 +180,8 @@ void Guest::complete(TaskId id, const event::Instruction& answer, unsigned lengt
 
 void Guest::apply(const std::vector<MemoryEffect>& effects) {
   for (const auto& effect : effects) {
-    if (!memory().write(effect.address, effect.bytes)) {
+    if (!memory().write(effect.address, effect.bytes) &&
+        !shared_.write(process_, effect.address, effect.bytes)) {
       char where[32];
       std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(effect.address));
       throw std::runtime_error(std::string("a recorded memory effect at ") + where +
@@ -196,6 +200,16 @@ int64_t Guest::map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t
                  static_cast<uint64_t>(fd), offset});
   process_.remote_syscall(SYS_close, {static_cast<uint64_t>(fd)});
   return got;
+}
+
+int64_t Guest::map_object(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
+                          const FileRange& file) {
+  const auto contents = file.content.empty() ? std::filesystem::path() : files_(file.content);
+  return shared_.map(process_, file, contents, address, size, prot, flags);
+}
+
+void Guest::resize_object(const FileRange& file) {
+  shared_.resize(process_, file.object, file.object_size);
 }
 
 int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> expected,
@@ -222,12 +236,17 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
       const uint64_t address = expected ? static_cast<uint64_t>(*expected) : a[0];
       const uint64_t flags = a[3] | (expected ? MAP_FIXED : 0);
       int64_t got;
-      if (file) {
+      if (file && file->object != 0) {
+        got = map_object(address, a[1], a[2], flags, *file);
+      } else if (file) {
         got = map_file(address, a[1], a[2], flags, *file, file->offset);
+      } else if ((flags & MAP_TYPE) == MAP_SHARED) {
+        got = shared_.map_anonymous(process_, address, a[1], a[2], flags);
       } else {
+        constexpr uint64_t kDropped = MAP_TYPE | MAP_GROWSDOWN | MAP_HUGETLB;
         got = process_.remote_syscall(
             SYS_mmap,
-            {address, a[1], a[2], (flags & ~uint64_t{MAP_GROWSDOWN}) | MAP_ANONYMOUS, ~0ull, 0});
+            {address, a[1], a[2], (flags & ~kDropped) | MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0});
       }
       if (!is_error(got)) cache_->invalidate(static_cast<uint64_t>(got), page_up(a[1]));
       if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mmap");
@@ -236,18 +255,38 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
     case SYS_mremap: {
       auto arguments = a;
       if (expected && static_cast<uint64_t>(*expected) != a[0]) {
-        arguments[3] = MREMAP_MAYMOVE | MREMAP_FIXED;
+        arguments[3] |= MREMAP_MAYMOVE | MREMAP_FIXED;
         arguments[4] = static_cast<uint64_t>(*expected);
+      } else if (expected) {
+        arguments[3] &= ~uint64_t{MREMAP_MAYMOVE};
       }
       const int64_t got = process_.remote_syscall(SYS_mremap, arguments);
       cache_->invalidate(a[0], page_up(a[1]));
       if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mremap");
       return got;
     }
+    case SYS_shmat: {
+      if (!expected || !file) refuse(-EINVAL, "attaching a segment that the trace does not have");
+      const auto address = static_cast<uint64_t>(*expected);
+      const uint64_t prot =
+          PROT_READ | (a[2] & SHM_RDONLY ? 0 : PROT_WRITE) | (a[2] & SHM_EXEC ? PROT_EXEC : 0);
+      const int64_t got = map_object(address, file->object_size, prot, MAP_FIXED, *file);
+      if (got != *expected) refuse(got, "repeating shmat");
+      return got;
+    }
+    case SYS_shmdt:
+      if (file) {
+        process_.remote_syscall(SYS_munmap, {a[0], file->object_size});
+        cache_->invalidate(a[0], file->object_size);
+      }
+      return expected.value_or(0);
     case SYS_munmap:
     case SYS_mprotect:
     case SYS_madvise: {
-      const int64_t got = process_.remote_syscall(request.number, a);
+      auto arguments = a;
+      // As it was recorded: the pages are lost at once.
+      if (request.number == SYS_madvise && a[2] == MADV_FREE) arguments[2] = MADV_DONTNEED;
+      const int64_t got = process_.remote_syscall(request.number, arguments);
       if (request.number != SYS_madvise) cache_->invalidate(a[0], page_up(a[1]));
       return expected ? *expected : got;
     }

@@ -13,6 +13,7 @@
 #include "machine/tracee/guest_cpu.h"
 #include "machine/tracee/signal_frame.h"
 #include "machine/tracee/signal_state.h"
+#include "replayer/shared_objects.h"
 #include "trace_format/event.h"
 
 namespace heddle {
@@ -69,6 +70,8 @@ class Guest {
   bool pop_frame(TaskId task, SignalState& signals);
 
   void apply(const std::vector<MemoryEffect>& effects);
+  // A shared object's size changed by other means than its mappings.
+  void resize_object(const FileRange& file);
 
   // Canonical: see canonical_state.
   ExtendedState extended_state(TaskId task);
@@ -80,7 +83,11 @@ class Guest {
   int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
                    const FileRange& file, uint64_t offset);
 
+  int64_t map_object(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
+                     const FileRange& file);
+
   HostProcess process_;
+  SharedObjects shared_;
   std::shared_ptr<CodeCache> cache_;
   std::unique_ptr<GuestCpu> cpu_;
   PinnedFiles files_;

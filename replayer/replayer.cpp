@@ -4,6 +4,7 @@
 #include <sys/uio.h>
 
 #include "machine/syscalls/effects.h"
+#include "machine/syscalls/file_changes.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/guest_code.h"
 #include "machine/tracee/state_hash.h"
@@ -186,8 +187,15 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
     virtualised(event, call);
     return;
   }
-  if (known && known->replay == Replay::performed) guest_->perform(request, call.result, call.file);
+  if (known && known->replay == Replay::performed)
+    guest_->perform(request, call.result, call.file);
+  else if (call.file)
+    guest_->resize_object(*call.file);
   guest_->apply(call.effects);
+  // A write to a mapped file may have changed code.
+  if (known && !call.effects.empty() &&
+      file_change(*known, call.arguments, call.result, guest_->memory()))
+    for (const auto& e : call.effects) guest_->cache().invalidate(e.address, e.bytes.size());
   guest_->complete(task, call.result);
 }
 

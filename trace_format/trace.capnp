@@ -10,8 +10,10 @@ struct Effect {
 }
 
 struct FileRange {
-  content @0 :Text;   # lower-case hexadecimal digits only; empty: none
+  content @0 :Text;   # lower-case hexadecimal digits only
   offset @1 :UInt64;
+  object @2 :UInt32;  # 0 with an empty content: there is no file
+  objectSize @3 :UInt64;
 }
 
 struct Mapping {

@@ -37,11 +37,13 @@ void put(wire::FileRange::Builder out, const std::optional<FileRange>& file) {
   if (!file) return;
   out.setContent(file->content);
   out.setOffset(file->offset);
+  out.setObject(file->object);
+  out.setObjectSize(file->object_size);
 }
 
 std::optional<FileRange> take(wire::FileRange::Reader in) {
-  if (in.getContent().size() == 0) return std::nullopt;
-  FileRange file{in.getContent().cStr(), in.getOffset()};
+  if (in.getContent().size() == 0 && in.getObject() == 0) return std::nullopt;
+  FileRange file{in.getContent().cStr(), in.getOffset(), in.getObject(), in.getObjectSize()};
   if (file.content.find_first_not_of("0123456789abcdef") != std::string::npos)
     throw TraceError("a pinned file's name is not a digest");
   return file;

@@ -72,6 +72,24 @@ bool may_block(const Syscall& call, const SyscallArguments& a, const GuestMemory
   }
 }
 
+bool transfers_data(const Syscall& call) {
+  switch (call.number) {
+    case SYS_read:
+    case SYS_write:
+    case SYS_pread64:
+    case SYS_pwrite64:
+    case SYS_readv:
+    case SYS_writev:
+    case SYS_preadv:
+    case SYS_pwritev:
+    case SYS_preadv2:
+    case SYS_pwritev2:
+      return true;
+    default:
+      return false;
+  }
+}
+
 std::optional<CloneArguments> clone_arguments(uint64_t number, const SyscallArguments& a,
                                               const GuestMemory& memory) {
   CloneArguments clone;

@@ -36,6 +36,10 @@ inline bool effects_known(const Syscall& call, const SyscallArguments& arguments
 // Can it wait for something (with these arguments)?
 bool may_block(const Syscall& call, const SyscallArguments& arguments, const GuestMemory& memory);
 
+// read, write and their like, whose first argument is the descriptor. On a regular file they do not
+// wait, whatever may_block says.
+bool transfers_data(const Syscall& call);
+
 // The signal mask that the call puts in place while it waits (ppoll, rt_sigsuspend and their like);
 // nothing for other calls and where it leaves the mask alone.
 std::optional<uint64_t> temporary_mask(const Syscall& call, const SyscallArguments& arguments,
