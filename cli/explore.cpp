@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/catalogued_exploration.h"
 #include "cli/duration.h"
-#include "cli/trace_location.h"
 #include "cli/verbs.h"
 #include "explorer/exploration.h"
 #include "explorer/report/exploration_text.h"
@@ -51,16 +51,11 @@ class ProgressLine {
   Clock::time_point begun_ = Clock::now(), last_;
 };
 
-std::filesystem::path new_finding() {
-  for (int n = 1;; ++n) {
-    auto directory = trace_store() / ("f" + std::to_string(n));
-    if (!std::filesystem::exists(directory)) return directory;
-  }
-}
-
-int run_one(Exploration& exploration, const Options& options) {
+int run_one(Exploration& exploration, const Options& options, CataloguedExploration& entry) {
   const RunOutcome outcome = exploration.run_schedule(Schedule::parse(options.schedule));
   const std::string verdict(name(outcome.verdict));
+  entry.tried(1, outcome);
+  entry.ended(verdict);
   if (options.json) {
     const nlohmann::json j = {{"verdict", verdict},
                               {"reason", outcome.reason},
@@ -100,15 +95,18 @@ void print_json(const ExplorationSummary& summary, const Failure* failure, const
 
 int explore(const Options& options) {
   ProgressLine progress(!options.quiet && !options.json);
-  Exploration exploration(find_trace(options.trace));
+  const auto location = locate_trace(options.trace);
+  Exploration exploration(location.path);
+  CataloguedExploration entry("explore", location, options.search.seed);
   progress.show("analysing the recorded run");
-  exploration.analyse();
+  entry.analysed(exploration.analyse(), exploration.symbols());
   if (!options.schedule.empty()) {
     progress.clear();
-    return run_one(exploration, options);
+    return run_one(exploration, options, entry);
   }
   const auto& summary = exploration.summary();
   exploration.on_schedule = [&](uint64_t number, const std::string&, const RunOutcome& outcome) {
+    entry.tried(number, outcome);
     const bool bad = outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible;
     progress.show(report::progress_line(number, progress.seconds(), bad ? 1 : 0));
   };
@@ -116,10 +114,10 @@ int explore(const Options& options) {
   std::string id;
   if (failure) {
     progress.show("storing the finding");
-    const auto directory = new_finding();
-    exploration.store(*failure, directory);
-    id = directory.filename();
+    id = entry.found(failure->finding,
+                     [&](const auto& directory) { exploration.store(*failure, directory); });
   }
+  entry.ended(failure ? "found " + id : "nothing found, " + summary.stopped);
   progress.clear();
   if (options.json) {
     print_json(summary, failure ? &*failure : nullptr, id, progress.seconds());

@@ -1,19 +1,41 @@
 #include <cstdio>
 #include <exception>
 
+#include "cli/catalog_location.h"
 #include "cli/verbs.h"
+
+namespace heddle::cli {
+
+int or_one_line(int failed, const std::function<int()>& verb) {
+  try {
+    return verb();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "heddle: %s\n", error.what());
+    return failed;
+  }
+}
+
+}  // namespace heddle::cli
 
 int main(int argc, char** argv) {
   CLI::App app{
       "heddle records a run of a program, replays it exactly and explores its interleavings"};
   app.set_version_flag("--version", "heddle 0.1.0");
   app.require_subcommand(1);
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return std::string("heddle: ") + error.what() + " (heddle --help says more)\n";
+  });
   int status = 0;
+  heddle::cli::add_catalog_option(app);
   heddle::cli::add_record(app, status);
   heddle::cli::add_replay(app, status);
   heddle::cli::add_events(app, status);
   heddle::cli::add_explore(app, status);
   heddle::cli::add_races(app, status);
+  heddle::cli::add_list(app, status);
+  heddle::cli::add_show(app, status);
+  heddle::cli::add_query(app, status);
+  heddle::cli::add_doctor(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

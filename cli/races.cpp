@@ -1,6 +1,6 @@
 #include <cstdio>
 
-#include "cli/trace_location.h"
+#include "cli/catalogued_exploration.h"
 #include "cli/verbs.h"
 #include "explorer/exploration.h"
 
@@ -34,9 +34,12 @@ std::string_view act(AccessKind kind) {
 }
 
 int races(const std::string& trace) {
-  Exploration exploration(find_trace(trace));
+  const auto location = locate_trace(trace);
+  Exploration exploration(location.path);
+  CataloguedExploration entry("races", location, {});
   const AnalysedRun& run = exploration.analyse();
   const Symbols& symbols = exploration.symbols();
+  entry.analysed(run, symbols);
   for (const auto& race : run.races) {
     std::string what = symbols.variable(race.first.address);
     char address[32];
@@ -52,6 +55,7 @@ int races(const std::string& trace) {
   std::fprintf(stderr, "heddle: %zu unordered pairs, %zu ordered only by locks, in %llu accesses\n",
                run.races.size(), run.lock_ordered.size(),
                static_cast<unsigned long long>(run.accesses));
+  entry.ended(std::to_string(run.races.size()) + " unordered pairs");
   return run.races.empty() ? 0 : kFound;
 }
 

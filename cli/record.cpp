@@ -6,7 +6,7 @@
 #include <cstdio>
 #include <sstream>
 
-#include "cli/trace_location.h"
+#include "cli/catalogued_recording.h"
 #include "cli/verbs.h"
 #include "recorder/recorder.h"
 
@@ -38,6 +38,30 @@ std::string find_program(const std::string& name) {
   throw ExecFailed(name + ": not found in PATH", ENOENT);
 }
 
+std::unique_ptr<Recorder> start(const Program& program, const RecordOptions& how,
+                                CataloguedRecording& entry) {
+  try {
+    auto recorder = std::make_unique<Recorder>(program, entry.directory(), how);
+    entry.started();
+    return recorder;
+  } catch (const std::exception&) {
+    entry.withdraw();
+    throw;
+  }
+}
+
+int run(Recorder& recorder, CataloguedRecording& entry) {
+  try {
+    const int status = recorder.run();
+    entry.finished(
+        {status, recorder.events(), recorder.bytes(), recorder.ticks(), recorder.tainted()});
+    return status;
+  } catch (const std::exception& error) {
+    entry.failed(error.what());
+    throw;
+  }
+}
+
 int record(const Options& options) {
   Program program;
   program.path = find_program(options.command.front());
@@ -53,27 +77,25 @@ int record(const Options& options) {
   }
   program.environment.insert(program.environment.end(), options.environment.begin(),
                              options.environment.end());
-  const std::filesystem::path directory = options.directory.empty()
-                                              ? new_trace(trace_store())
-                                              : std::filesystem::path(options.directory);
+  CataloguedRecording entry(options.directory, options.command);
   // The terminal's interrupt is the program's business; what it does decides how we end.
   std::signal(SIGINT, SIG_IGN);
   std::signal(SIGQUIT, SIG_IGN);
-  Recorder recorder(program, directory, options.recording);
-  if (options.directory.empty()) point_latest(directory);
-  if (options.print_directory >= 0) dprintf(options.print_directory, "%s\n", directory.c_str());
-  const int status = recorder.run();
-  for (const auto& [reason, event] : recorder.taints())
+  auto recorder = start(program, options.recording, entry);
+  if (options.print_directory >= 0)
+    dprintf(options.print_directory, "%s\n", entry.directory().c_str());
+  const int status = run(*recorder, entry);
+  for (const auto& [reason, event] : recorder->taints())
     std::fprintf(stderr, "heddle: tainted from event %llu on: %s\n",
                  static_cast<unsigned long long>(event), reason.c_str());
   if (!options.quiet)
-    std::fprintf(stderr, "heddle: recorded %s: %llu events, %llu bytes\n", directory.c_str(),
-                 static_cast<unsigned long long>(recorder.events()),
-                 static_cast<unsigned long long>(recorder.bytes()));
+    std::fprintf(stderr, "heddle: recorded %s: %llu events, %llu bytes\n",
+                 entry.directory().c_str(), static_cast<unsigned long long>(recorder->events()),
+                 static_cast<unsigned long long>(recorder->bytes()));
   if (options.statistics)
     std::fprintf(stderr, "heddle: %llu stops, %llu system calls without one\n",
-                 static_cast<unsigned long long>(recorder.stops()),
-                 static_cast<unsigned long long>(recorder.logged_calls()));
+                 static_cast<unsigned long long>(recorder->stops()),
+                 static_cast<unsigned long long>(recorder->logged_calls()));
   return status;
 }
 

@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "cli/trace_location.h"
+#include "cli/catalogued_run.h"
 #include "cli/verbs.h"
 #include "replayer/lockstep.h"
 #include "replayer/replayer.h"
@@ -14,8 +14,8 @@ int end_as(int status);
 
 namespace {
 
-int replay(const std::string& name, bool quiet) {
-  TraceReader trace(find_trace(name));
+int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
+  TraceReader trace(location.path);
   const auto first = trace.next();
   if (!first) throw TraceError("the trace is empty: " + trace.cut_off());
   Replayer replayer(
@@ -39,54 +39,70 @@ int replay(const std::string& name, bool quiet) {
     }
   } catch (const Divergence& divergence) {
     std::fprintf(stderr, "heddle: %s\n", divergence.what());
+    run.end(divergence.what());
     return 3;
   }
   if (!trace.cut_off().empty()) {
+    run.end("as recorded, up to where the recording was cut off");
     std::fprintf(stderr, "heddle: replayed %llu events; %s\n",
                  static_cast<unsigned long long>(events), trace.cut_off().c_str());
     return 0;
   }
+  run.end("as recorded");
   if (!quiet)
     std::fprintf(stderr, "heddle: replayed %llu events, each as recorded\n",
                  static_cast<unsigned long long>(events));
   return replayer.exit_status() ? end_as(*replayer.exit_status()) : 0;
 }
 
-int lockstep(const std::string& name) {
-  TraceReader trace(find_trace(name));
+int lockstep(const TraceLocation& location, CataloguedRun& run) {
+  TraceReader trace(location.path);
   const auto recording = trace.read_all();
   if (recording.empty()) throw TraceError("the trace is empty: " + trace.cut_off());
   const auto result =
       run_in_lockstep(recording, [&](const std::string& content) { return trace.pinned(content); });
   if (!result.agreed) {
+    run.end("divergence at " + result.difference);
     std::fprintf(stderr, "heddle: divergence at %s", result.difference.c_str());
     return 3;
   }
+  run.end("agreed in lockstep");
   std::fprintf(stderr, "heddle: %llu events and %llu state hashes agree in both translations\n",
                static_cast<unsigned long long>(result.events),
                static_cast<unsigned long long>(result.hashes));
   return 0;
 }
 
+struct Options {
+  std::string trace = "latest";
+  bool quiet = false;
+  bool lockstep = false;
+};
+
+int catalogued(const Options& options) {
+  const auto location = locate_trace(options.trace);
+  CataloguedRun run("replay");
+  run.begin(location);
+  try {
+    return options.lockstep ? lockstep(location, run) : replay(location, options.quiet, run);
+  } catch (const std::exception& error) {
+    run.end(error.what());
+    throw;
+  }
+}
+
 }  // namespace
 
 void add_replay(CLI::App& app, int& status) {
-  struct Options {
-    std::string trace = "latest";
-    bool quiet = false;
-    bool lockstep = false;
-  };
   auto options = std::make_shared<Options>();
   auto* verb = app.add_subcommand("replay", "Run a recording again from its trace alone");
-  verb->add_option("trace", options->trace, "A path, an id (t1, t2, ...) or latest");
+  verb->add_option("trace", options->trace, "A path, an id (t1, f1, ...) or latest");
   verb->add_flag("-q,--quiet", options->quiet, "No summary line");
   verb->add_flag("--lockstep", options->lockstep,
                  "Run two translations side by side and find the first place where the state "
                  "differs");
   verb->footer("Exit status: the program's; 3 where the replay left the recording.");
-  verb->callback([options, &status] {
-    status = options->lockstep ? lockstep(options->trace) : replay(options->trace, options->quiet);
-  });
+  verb->callback([options, &status] { status = catalogued(*options); });
 }
 
 }  // namespace heddle::cli

@@ -70,14 +70,14 @@ std::vector<MemoryRange> MappedFiles::showing(const FileIdentity& file, uint64_t
   return out;
 }
 
-uint32_t MappedFiles::object(const FileIdentity& file) const {
-  const auto it = objects_.find(file);
-  return it == objects_.end() ? 0 : it->second;
+uint32_t SharedNumbers::of(const FileIdentity& file) const {
+  const auto it = numbers_.find(file);
+  return it == numbers_.end() ? 0 : it->second;
 }
 
-uint32_t MappedFiles::make_object(const FileIdentity& file) {
-  const auto next = static_cast<uint32_t>(objects_.size() + 1);
-  return objects_.try_emplace(file, next).first->second;
+uint32_t SharedNumbers::give(const FileIdentity& file) {
+  const auto next = static_cast<uint32_t>(numbers_.size() + 1);
+  return numbers_.try_emplace(file, next).first->second;
 }
 
 }  // namespace heddle

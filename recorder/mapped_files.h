@@ -1,4 +1,4 @@
-// Which files show in the program's memory, and where: a write to such a file is a write to memory.
+// Which files show in an address space, and where: a write to such a file is a write to memory.
 #pragma once
 
 #include <compare>
@@ -40,16 +40,19 @@ class MappedFiles {
   std::vector<MemoryRange> showing(const FileIdentity& file, uint64_t offset, uint64_t size,
                                    bool privately = false) const;
 
-  // The file's number as a shared object; 0 if it was never mapped shared.
-  uint32_t object(const FileIdentity& file) const;
-  uint32_t make_object(const FileIdentity& file);
-  // The size that the trace knows the object to have.
-  uint64_t& object_size(uint32_t object) { return object_sizes_[object]; }
-
  private:
   std::map<uint64_t, View> views_;  // by start
-  std::map<FileIdentity, uint32_t> objects_;
-  std::map<uint32_t, uint64_t> object_sizes_;
+};
+
+// The numbers of files that were ever mapped shared, in all of the tree.
+class SharedNumbers {
+ public:
+  // 0 if it never was.
+  uint32_t of(const FileIdentity& file) const;
+  uint32_t give(const FileIdentity& file);
+
+ private:
+  std::map<FileIdentity, uint32_t> numbers_;
 };
 
 }  // namespace heddle

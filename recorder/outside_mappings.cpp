@@ -27,7 +27,7 @@ MapsLine parse(const std::string& line) {
 
 }  // namespace
 
-bool written_by_others(pid_t pid, uint64_t start) {
+bool written_by_others(const std::set<pid_t>& tree, pid_t pid, uint64_t start) {
   namespace fs = std::filesystem;
   std::string wanted, line;
   std::ifstream own("/proc/" + std::to_string(pid) + "/maps");
@@ -37,7 +37,8 @@ bool written_by_others(pid_t pid, uint64_t start) {
   std::error_code gone;
   for (const auto& entry : fs::directory_iterator("/proc", gone)) {
     const std::string name = entry.path().filename();
-    if (name.find_first_not_of("0123456789") != name.npos || name == std::to_string(pid)) continue;
+    if (name.find_first_not_of("0123456789") != name.npos || tree.contains(std::stoi(name)))
+      continue;
     std::ifstream maps(entry.path() / "maps");
     while (std::getline(maps, line)) {
       const auto parsed = parse(line);

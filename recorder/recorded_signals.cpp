@@ -22,28 +22,28 @@ SignalInfo from(const siginfo_t& info) {
 }  // namespace
 
 void Recorder::post(Task& task, const siginfo_t& info) {
-  signals_.post(task.id, from(info));
+  task.signals().post(task.id, from(info));
 }
 
 void Recorder::mirror_mask(Task& task) {
-  task.cpu->thread().set_signal_mask(signals_.mask(task.id) & ~kSynchronous);
+  task.cpu->thread().set_signal_mask(task.signals().mask(task.id) & ~kSynchronous);
 }
 
 bool Recorder::push_frame(Task& task, const SignalInfo& info) {
-  const auto action = signals_.action(info.number);
-  const uint64_t mask = signals_.mask(task.id);
+  const auto action = task.signals().action(info.number);
+  const uint64_t mask = task.signals().mask(task.id);
   const FrameRequest request{info, action, task.saved_mask.value_or(mask),
-                             signals_.alternate_stack(task.id)};
+                             task.signals().alternate_stack(task.id)};
   task.saved_mask.reset();
   auto& thread = task.cpu->thread();
   auto state = canonical_state(thread.extended_state());
-  if (!push_signal_frame(process_.memory(), task.context.registers, state, request, nullptr))
+  if (!push_signal_frame(task.memory(), task.context.registers, state, request, nullptr))
     return false;
-  signals_.set_mask(task.id, mask_in_handler(mask, action, info.number));
+  task.signals().set_mask(task.id, mask_in_handler(mask, action, info.number));
   if (action.flags & SA_RESETHAND) {
     auto reset = action;
     reset.handler = 0;
-    signals_.set_action(info.number, reset);
+    task.signals().set_action(info.number, reset);
   }
   mirror_mask(task);
   return true;
@@ -51,10 +51,10 @@ bool Recorder::push_frame(Task& task, const SignalInfo& info) {
 
 void Recorder::deliver_pending(Task& task) {
   while (!ended_ && task.state == State::ready) {
-    const auto info = signals_.take(task.id);
+    const auto info = task.signals().take(task.id);
     if (!info) return;
     event::Signal e{info->number, false, false, info->siginfo};
-    switch (signals_.disposition(info->number)) {
+    switch (task.signals().disposition(info->number)) {
       case SignalState::Disposition::ignore:
       case SignalState::Disposition::resume:
       case SignalState::Disposition::stop:
@@ -76,8 +76,8 @@ void Recorder::deliver_pending(Task& task) {
 void Recorder::fault(Task& task, const siginfo_t& info) {
   const SignalInfo raised = from(info);
   event::Signal e{raised.number, true, false, raised.siginfo};
-  const bool blocked = signals_.mask(task.id) & bit(raised.number);
-  if (signals_.disposition(raised.number) == SignalState::Disposition::handle && !blocked) {
+  const bool blocked = task.signals().mask(task.id) & bit(raised.number);
+  if (task.signals().disposition(raised.number) == SignalState::Disposition::handle && !blocked) {
     append(task, e);
     if (push_frame(task, raised)) return;
   }

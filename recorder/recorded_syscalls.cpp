@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "recorder/descriptors.h"
 #include "recorder/recorder.h"
 
 namespace heddle {
@@ -33,8 +34,7 @@ void Recorder::syscall(Task& task) {
   const SyscallArguments arguments{r[Register::rdi], r[Register::rsi], r[Register::rdx],
                                    r[Register::r10], r[Register::r8],  r[Register::r9]};
   const auto* entry = find(number);
-  const auto replay = entry ? entry->replay : Replay::refused;
-  switch (replay) {
+  switch (entry ? entry->replay : Replay::refused) {
     case Replay::unsupported:
       throw std::runtime_error(std::string("the program made system call ") + entry->name +
                                ", which heddle does not record");
@@ -57,16 +57,16 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   call.arguments = call.actual = arguments;
   call.before = task.context.registers;
   call.entry = &entry;
-  auto& memory = process_.memory();
+  auto& memory = task.memory();
   // Regular files do not wait for anybody: their calls keep the token, and need no scratch.
   const bool alone = tasks_.size() == 1;
-  const bool blocking =
-      may_block(entry, arguments, memory) &&
-      (alone || !transfers_data(entry) || !is_regular_file(static_cast<int>(arguments[0])));
+  const bool blocking = may_block(entry, arguments, memory) &&
+                        (alone || !transfers_data(entry) ||
+                         !is_regular_file(task.process->pid, static_cast<int>(arguments[0])));
   if (entry.number == SYS_rt_sigsuspend) {
     if (const auto mask = memory.load<uint64_t>(arguments[0])) {
-      task.saved_mask = signals_.mask(task.id);
-      signals_.set_mask(task.id, *mask);
+      task.saved_mask = task.signals().mask(task.id);
+      task.signals().set_mask(task.id, *mask);
     }
   }
   if (blocking && !alone) redirect(task, call);
@@ -93,17 +93,17 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
 
 // The kernel may write while another task runs: into the task's scratch, copied with the token.
 void Recorder::redirect(Task& task, Call& call) {
-  auto& memory = process_.memory();
+  auto& memory = task.memory();
   const auto wanted = buffers(*call.entry, call.arguments, memory);
   if (wanted.empty() || Redirection::room(wanted) > layout::kScratchPerTask) return;
-  const uint64_t scratch = layout::kScratch.start + task.id * layout::kScratchPerTask;
+  const uint64_t scratch = layout::kScratch.start + task.slot * layout::kScratchPerTask;
   call.redirection = Redirection::make(wanted, call.arguments, scratch, memory);
   if (call.redirection) call.actual = call.redirection->arguments();
 }
 
 // What the kernel wrote, at the guest's addresses; copied there if it is elsewhere.
-std::vector<MemoryEffect> Recorder::effects_of(const Call& call) {
-  auto& memory = process_.memory();
+std::vector<MemoryEffect> Recorder::effects_of(Task& task, const Call& call) {
+  auto& memory = task.memory();
   auto written =
       contents(effects(*call.entry, call.actual, call.result, memory, call.inputs), memory);
   if (call.redirection) {
@@ -119,11 +119,7 @@ bool Recorder::call_stopped(Task& task, int status) {
   ++stops_;
   auto& thread = task.cpu->thread();
   if (WIFEXITED(status) || WIFSIGNALED(status)) {
-    if (thread.tid() != process_.pid()) return false;
-    ended_ = true;
-    status_ = status;
-    append(task, event::ProcessExit{status});
-    trace_.finish();
+    if (thread.tid() == task.process->pid) process_gone(task, status);
     return false;
   }
   if (stop_event(status) != 0) {
@@ -132,22 +128,23 @@ bool Recorder::call_stopped(Task& task, int status) {
   }
   auto regs = thread.registers();
   if (WSTOPSIG(status) == SIGTRAP && regs.rip == HostProcess::kAfterSyscall + 1) {
+    task.state = State::ready;
+    if (!task.call) return true;  // vfork: the child has gone its own way
     const bool interrupted = task.call->interrupted;
     if (!interrupted) task.call->result = static_cast<int64_t>(regs.rax);
-    task.state = State::ready;
     return true;
   }
   // A signal, in the middle of the call or just after it.
   const auto info = thread.signal_info();
-  const auto disposition = signals_.disposition(info.si_signo);
+  const auto disposition = task.signals().disposition(info.si_signo);
   const bool matters = disposition != SignalState::Disposition::ignore &&
                        disposition != SignalState::Disposition::resume;
   if (matters) post(task, info);
   const auto code = static_cast<int64_t>(regs.rax);
   const bool restarts = regs.orig_rax != ~0ull && (code == kRestartSys || code == kRestartNoIntr ||
                                                    code == kRestartNoHand || code == kRestartBlock);
-  if (matters && restarts) {
-    const auto& action = signals_.action(info.si_signo);
+  if (matters && restarts && task.call) {
+    const auto& action = task.signals().action(info.si_signo);
     const bool again =
         code == kRestartNoIntr || (code == kRestartSys && (action.flags & SA_RESTART));
     task.call->interrupted = again;
@@ -172,11 +169,9 @@ void Recorder::write_call(Task& task) {
   e.interrupted = call.interrupted;
   std::string tainted;
   if (!call.interrupted) {
-    e.effects = effects_of(call);
-    follow_file(call, e);
-    tainted = follow_mapping(call, e);
-    if (tainted.empty())
-      tainted = unknown_effects(*call.entry, call.actual, call.result, process_.memory());
+    e.effects = effects_of(task, call);
+    tainted = follow_file(task, call, e) + follow_mapping(task, call, e) +
+              unknown_effects(*call.entry, call.actual, call.result, task.memory());
   }
   if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
   append(task, std::move(e), &call.before);
@@ -184,8 +179,21 @@ void Recorder::write_call(Task& task) {
   taint(task, tainted);
 }
 
+// Translations of changed code go. Where a fork shares them, this process gets its own first.
+void Recorder::code_changed(Task& task, uint64_t start, uint64_t size, bool executable) {
+  Space& space = *task.process->space;
+  const bool held = space.cache->holds(start, size);
+  if ((held || executable) && space.cache.use_count() > 1) {
+    space.cache =
+        space.cache->copy(space.process.make_code_private(task.thread(), space.cache->used()));
+    for (auto& [id, other] : tasks_)
+      if (other->process->space.get() == &space) other->cpu->use(*space.cache);
+  }
+  if (held) space.cache->invalidate(start, size);
+}
+
 void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArguments& a) {
-  auto& memory = process_.memory();
+  auto& memory = task.memory();
   event::Syscall e{entry.number, a, 0, {}, {}, 0, false};
   const Registers before = task.context.registers;
   const auto finish = [&] {
@@ -195,24 +203,24 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
   };
   switch (entry.number) {
     case SYS_rt_sigaction: {
-      e.result = signals_.rt_sigaction(a, memory, &e.effects);
+      e.result = task.signals().rt_sigaction(a, memory, &e.effects);
       const auto signal = static_cast<int>(a[0]);
       const bool synchronous = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE ||
                                signal == SIGILL || signal == SIGTRAP;
       // The kernel knows the guest's disposition too, so that it ignores and interrupts alike.
       if (e.result == 0 && a[1] != 0 && !synchronous)
-        process_.remote_syscall(task.cpu->thread(), SYS_rt_sigaction, {a[0], a[1], 0, 8});
+        task.host().remote_syscall(task.cpu->thread(), SYS_rt_sigaction, {a[0], a[1], 0, 8});
       finish();
       return;
     }
     case SYS_rt_sigprocmask:
-      e.result = signals_.rt_sigprocmask(task.id, a, memory, &e.effects);
+      e.result = task.signals().rt_sigprocmask(task.id, a, memory, &e.effects);
       finish();
       mirror_mask(task);
       deliver_pending(task);
       return;
     case SYS_sigaltstack:
-      e.result = signals_.sigaltstack(task.id, a, before[Register::rsp], memory, &e.effects);
+      e.result = task.signals().sigaltstack(task.id, a, before[Register::rsp], memory, &e.effects);
       finish();
       return;
     case SYS_rt_sigreturn: {
@@ -223,8 +231,8 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
       task.context.registers[Register::fs_base] = before[Register::fs_base];
       auto& thread = task.cpu->thread();
       thread.set_extended_state(with_canonical(thread.extended_state(), restored->state));
-      signals_.set_mask(task.id, restored->mask);
-      signals_.alternate_stack(task.id) = restored->altstack;
+      task.signals().set_mask(task.id, restored->mask);
+      task.signals().alternate_stack(task.id) = restored->altstack;
       mirror_mask(task);
       deliver_pending(task);
       return;
@@ -245,7 +253,13 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
       return;
     case SYS_clone:
     case SYS_clone3:
+    case SYS_fork:
+    case SYS_vfork:
       clone(task, a);
+      return;
+    case SYS_execve:
+    case SYS_execveat:
+      execve(task, entry, a);
       return;
     case SYS_exit:
       exit_task(task);
@@ -256,117 +270,6 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
     default:
       throw std::logic_error("a virtualised call without code");
   }
-}
-
-void Recorder::clone(Task& task, const SyscallArguments& a) {
-  auto& memory = process_.memory();
-  const Registers before = task.context.registers;
-  const uint64_t number = before[Register::rax];
-  const auto wanted = clone_arguments(number, a, memory);
-  event::Syscall e{static_cast<uint32_t>(number), a, -EFAULT, {}, {}, 0, false};
-  if (!wanted) {
-    append(task, e, &before);
-    return_from(task, e.result);
-    return;
-  }
-  if (!(wanted->flags & CLONE_VM) || !(wanted->flags & CLONE_THREAD))
-    throw std::runtime_error("the program makes a new process (clone): not recorded yet");
-  task.cpu->start_syscall(task.context, number, a);
-  auto& thread = task.cpu->thread();
-  pid_t child = 0;
-  while (true) {
-    const int status = thread.wait();
-    if (stop_event(status) == PTRACE_EVENT_CLONE)
-      child = static_cast<pid_t>(thread.event_message());
-    if (WIFSTOPPED(status) && stop_event(status) == 0) {
-      if (WSTOPSIG(status) == SIGTRAP && thread.registers().rip == HostProcess::kAfterSyscall + 1)
-        break;
-      post(task, thread.signal_info());
-    }
-    thread.resume();
-  }
-  e.result = static_cast<int64_t>(thread.registers().rax);
-  if (child == 0) {
-    append(task, e, &before);
-    return_from(task, e.result);
-    return;
-  }
-  HostThread born(child);
-  while (!WIFSTOPPED(born.wait())) {
-  }
-  const TaskId id = ++last_task_;
-  if (id >= layout::kMaxTasks) throw std::runtime_error("the program makes too many threads");
-  auto fresh = std::make_unique<Task>();
-  fresh->id = id;
-  fresh->cpu = std::make_unique<GuestCpu>(process_, *cache_, born, id);
-  fresh->context.task = id;
-  auto& r = fresh->context.registers;
-  r = before;
-  r[Register::rip] += 2;
-  r[Register::rcx] = r[Register::rip];
-  r[Register::r11] = r[Register::rflags];
-  r[Register::rax] = 0;
-  if (wanted->stack != 0) r[Register::rsp] = wanted->stack;
-  if (wanted->flags & CLONE_SETTLS) r[Register::fs_base] = wanted->tls;
-  if (wanted->flags & CLONE_CHILD_CLEARTID) fresh->clear_tid = wanted->child_tid;
-  const auto written = [&](uint64_t flag, uint64_t address) {
-    if (!(wanted->flags & flag)) return;
-    MemoryEffect effect{address, std::vector<uint8_t>(4)};
-    memory.read(address, effect.bytes);
-    e.effects.push_back(std::move(effect));
-  };
-  written(CLONE_PARENT_SETTID, wanted->parent_tid);
-  written(CLONE_CHILD_SETTID, wanted->child_tid);
-  e.child = id;
-  append(task, e, &before);
-  return_from(task, e.result);
-  signals_.add_task(id, task.id);
-  by_tid_[child] = id;
-  ready_.push_back(id);
-  tasks_[id] = std::move(fresh);
-}
-
-void Recorder::exit_task(Task& task) {
-  const Registers before = task.context.registers;
-  event::TaskExit e{static_cast<int32_t>(before[Register::rdi]), {}};
-  if (task.clear_tid != 0) e.effects.push_back({task.clear_tid, {0, 0, 0, 0}});
-  append(task, std::move(e), &before);
-  auto& thread = task.cpu->thread();
-  task.cpu->start_syscall(task.context, SYS_exit, {before[Register::rdi], 0, 0, 0, 0, 0});
-  const pid_t tid = thread.tid();
-  task.state = State::done;
-  const bool alone = tasks_.size() == 1;
-  // The kernel clears the tid and wakes whoever joins before the thread is reported as gone; the
-  // token stays here until then.
-  while (true) {
-    if (tid == process_.pid() && !alone) {
-      const auto status = thread.poll();
-      if (status && WIFSTOPPED(*status)) {
-        thread.resume();
-      } else if (!status) {
-        if (process_.memory().load<uint32_t>(task.clear_tid ? task.clear_tid : 1).value_or(0) == 0)
-          break;
-        usleep(50);
-      } else {
-        break;
-      }
-      continue;
-    }
-    const int status = thread.wait();
-    if (WIFEXITED(status) || WIFSIGNALED(status)) {
-      if (alone) {
-        append(task, event::ProcessExit{status});
-        trace_.finish();
-        ended_ = true;
-        status_ = status;
-        return;
-      }
-      break;
-    }
-    thread.resume();
-  }
-  by_tid_.erase(tid);
-  signals_.remove_task(task.id);
 }
 
 }  // namespace heddle

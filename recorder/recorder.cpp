@@ -20,37 +20,37 @@ constexpr uint64_t kSliceCalls = 2'000;  // served in the tracee
 
 Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory,
                    const RecordOptions& options)
-    : options_(options), trace_(trace_directory), process_(HostProcess::start(program)) {
-  process_.install();
-  hide_vdso(process_);
-  log_ = std::make_unique<SyscallLog>(process_, trace_.syscall_log());
-  translator::Options translation;
-  translation.runtime_syscalls = true;
-  cache_ = std::make_unique<CodeCache>(process_.shared_code(), translation);
+    : options_(options), trace_(trace_directory) {
   auto task = std::make_unique<Task>();
   task->id = 1;
-  task->cpu = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
+  task->process = std::make_shared<Process>();
+  task->process->space = new_space(HostProcess::start(program));
+  task->process->pid = root_ = task->host().pid();
+  task->signals().add_task(1, 0);
+  task->cpu = std::make_unique<GuestCpu>(task->host(), *task->process->space->cache,
+                                         task->host().thread(), task->slot);
   task->context.task = 1;
-  task->context.registers = task->cpu->to_guest(process_.thread().registers());
+  task->context.registers = task->cpu->to_guest(task->host().thread().registers());
   Event first;
   first.place = {1, 0, task->context.registers[Register::rip], 0};
-  auto image = snapshot(process_, program, task->context.registers, trace_);
-  follow_image(image);
+  auto image = snapshot(task->host(), program, task->context.registers, trace_);
+  follow_image(*task, image);
   first.body = std::move(image);
   trace_.append(first);
   trace_.flush();
   log_->clear(trace_.events());
-  signals_.add_task(1, 0);
-  by_tid_[process_.pid()] = 1;
+  by_tid_[root_] = 1;
   ready_.push_back(1);
   tasks_[1] = std::move(task);
 }
 
 Recorder::~Recorder() {
-  try {
-    if (!ended_) process_.kill();
-  } catch (const std::exception&) {
-    // It is gone already.
+  for (auto& [id, task] : tasks_) {
+    try {
+      task->host().kill();
+    } catch (const std::exception&) {
+      // It is gone already.
+    }
   }
 }
 
@@ -83,6 +83,8 @@ Event& Recorder::append(const Task& task, EventBody body, const Registers* regis
   event.time_ns = now_ns();
   event.registers = registers ? *registers : task.context.registers;
   event.place = {task.id, task.context.ticks, (*event.registers)[Register::rip], 0};
+  if (const auto* taint = std::get_if<event::Taint>(&body); taint && !tainted_)
+    tainted_ = taint->reason;
   event.body = std::move(body);
   trace_.append(event);
   log_->clear(trace_.events());
@@ -98,12 +100,26 @@ Recorder::Task* Recorder::next_ready() {
   return nullptr;
 }
 
+Ticks Recorder::ticks() const {
+  Ticks all = ended_ticks_;
+  for (const auto& [id, task] : tasks_) all += task->context.ticks;
+  return all;
+}
+
 int Recorder::run() {
   while (!ended_) {
-    if (Task* task = next_ready())
-      run_slice(*task);
-    else
+    ended_tasks_.clear();
+    Task* task = next_ready();
+    if (!task) {
       wait_in_kernel();
+      continue;
+    }
+    try {
+      run_slice(*task);
+    } catch (const TraceeGone&) {
+      // Killed from outside, stopped as it was.
+      process_gone(*task, HostThread(task->process->pid).wait());
+    }
   }
   return status_;
 }
@@ -173,22 +189,23 @@ void Recorder::run_slice(Task& task) {
         deliver_pending(task);
         break;
       case Exit::Kind::event:
-        ended_ = true;
-        status_ = exit->status;
-        append(task, event::ProcessExit{status_});
-        trace_.finish();
+        process_gone(task, exit->status);
         return;
       default:
         throw std::logic_error("an exit that recording does not ask for");
     }
     if (ended_ || task.state != State::ready) return;
     // Calls of others that completed meanwhile.
-    int status = 0;
-    for (auto& [id, other] : tasks_) {
-      if (other->state != State::in_kernel) continue;
-      if (waitpid(other->cpu->thread().tid(), &status, __WALL | WNOHANG) > 0 &&
+    // One that was killed takes its process out of tasks_.
+    std::vector<Task*> waiting;
+    for (auto& [id, other] : tasks_)
+      if (other->state == State::in_kernel) waiting.push_back(other.get());
+    for (Task* other : waiting) {
+      int status = 0;
+      if (other->state == State::in_kernel &&
+          waitpid(other->thread().tid(), &status, __WALL | WNOHANG) > 0 &&
           call_stopped(*other, status))
-        ready_.push_back(id);
+        ready_.push_back(other->id);
     }
     if (task.context.ticks < slice_end && ++stops < kSliceStops && calls() < kSliceCalls) continue;
     if (!ready_.empty()) {
@@ -206,39 +223,22 @@ void Recorder::hash_state(Task& task) {
   task.next_hash = task.context.ticks + options_.hash_every;
   event::StateHash hash;
   hash.extended = hash_extended(canonical_state(task.cpu->thread().extended_state()));
-  hash.memory = hash_memory(process_.pid(), process_.memory());
+  hash.memory = hash_memory(task.host().pid(), task.memory());
   append(task, hash);
 }
 
-void Recorder::end_process(Task& task, int status, int fatal_signal) {
-  append(task, event::ProcessExit{status});
-  trace_.finish();
-  ended_ = true;
-  status_ = status;
-  auto& thread = task.cpu->thread();
-  if (fatal_signal != 0) {
-    auto regs = GuestCpu::to_host(task.context.registers, thread.registers());
-    thread.set_registers(regs);
-    thread.resume(fatal_signal);
-  } else {
-    task.cpu->start_syscall(task.context, task.context.registers[Register::rax],
-                            {task.context.registers[Register::rdi], 0, 0, 0, 0, 0});
-  }
-  const pid_t leader = process_.pid();
-  while (true) {
-    int word = 0;
-    const pid_t tid = waitpid(-1, &word, __WALL);
-    if (tid < 0 && errno == EINTR) continue;
-    if (tid < 0) break;
-    if (WIFSTOPPED(word)) {
-      const int event = stop_event(word);
-      HostThread(tid).resume(event == 0 && WSTOPSIG(word) == fatal_signal ? fatal_signal : 0);
-      continue;
-    }
-    if (tid == leader) {
-      status_ = word;
-      break;
-    }
+// The task is over; references to it stay good until the next slice.
+void Recorder::bury(Task& task) {
+  task.state = State::done;
+  ended_ticks_ += task.context.ticks;
+  by_tid_.erase(task.cpu->thread().tid());
+  task.signals().remove_task(task.id);
+  task.process->space->slots.erase(task.slot);
+  ended_tasks_.push_back(std::move(tasks_.at(task.id)));
+  tasks_.erase(task.id);
+  if (tasks_.empty() && !ended_) {
+    trace_.finish();
+    ended_ = true;
   }
 }
 

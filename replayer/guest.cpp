@@ -1,7 +1,6 @@
 #include "replayer/guest.h"
 
 #include <sys/mman.h>
-#include <sys/shm.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -18,10 +17,6 @@ constexpr uint64_t kPage = 0x1000;
 // What the kernel would let the first stack grow to (the default RLIMIT_STACK).
 constexpr uint64_t kStackSize = uint64_t{8} << 20;
 
-uint64_t page_up(uint64_t n) {
-  return (n + kPage - 1) & ~(kPage - 1);
-}
-
 [[noreturn]] void refuse(int64_t result, const std::string& what) {
   throw std::system_error(static_cast<int>(-result), std::generic_category(), what);
 }
@@ -32,7 +27,8 @@ bool is_error(int64_t result) {
 
 }  // namespace
 
-Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options)
+Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options,
+             const Place& at)
     : process_(HostProcess::start_empty()), files_(std::move(files)) {
   cache_ = std::make_shared<CodeCache>(process_.shared_code(), options);
   for (const auto& mapping : exec.mappings) {
@@ -65,9 +61,10 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
   brk_start_ = brk_ = exec.brk;
   cpu_ = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
   TaskContext first;
-  first.task = 1;
+  first.task = current_ = at.task;
+  first.ticks = at.ticks;
   first.registers = exec.registers;
-  tasks_[1] = first;
+  tasks_[first.task] = first;
 }
 
 Guest::~Guest() {
@@ -79,6 +76,12 @@ Guest::~Guest() {
 }
 
 std::unique_ptr<Guest> Guest::fork() {
+  auto copy = copied();
+  copy->shared_ = shared_->separate(copy->process_);
+  return copy;
+}
+
+std::unique_ptr<Guest> Guest::copied() {
   std::unique_ptr<Guest> copy(new Guest());
   copy->process_ = process_.fork_checkpoint();
   copy->cache_ = cache_;
@@ -89,7 +92,6 @@ std::unique_ptr<Guest> Guest::fork() {
   copy->brk_start_ = brk_start_;
   copy->brk_ = brk_;
   copy->shared_ = shared_;
-  copy->shared_.separate(copy->process_);
   copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, *cache_, copy->process_.thread(), 1);
   return copy;
 }
@@ -110,11 +112,12 @@ void Guest::activate(TaskId next) {
   current_ = next;
 }
 
-void Guest::add_task(TaskId parent, TaskId child, const SyscallRequest& request) {
+TaskContext Guest::child_context(TaskId parent, TaskId child, const SyscallRequest& request) {
   const auto clone = clone_arguments(request.number, request.arguments, memory());
   if (!clone) throw std::runtime_error("the arguments of clone are not readable");
   TaskContext context;
   context.task = child;
+  context.ticks = 0;
   context.registers = task(parent).registers;
   auto& r = context.registers;
   r[Register::rip] += 2;
@@ -123,9 +126,34 @@ void Guest::add_task(TaskId parent, TaskId child, const SyscallRequest& request)
   r[Register::rax] = 0;
   if (clone->stack != 0) r[Register::rsp] = clone->stack;
   if (clone->flags & 0x80000 /* CLONE_SETTLS */) r[Register::fs_base] = clone->tls;
-  tasks_[child] = context;
+  return context;
+}
+
+void Guest::add_task(TaskId parent, TaskId child, const SyscallRequest& request) {
+  tasks_[child] = child_context(parent, child, request);
   activate(parent);
   extended_[child] = process_.thread().extended_state();
+}
+
+std::unique_ptr<Guest> Guest::fork_process(TaskId parent, TaskId child,
+                                           const SyscallRequest& request) {
+  activate(parent);
+  auto copy = copied();
+  copy->tasks_.clear();
+  copy->tasks_[child] = child_context(parent, child, request);
+  copy->extended_.clear();
+  copy->current_ = child;
+  return copy;
+}
+
+// Translations of changed code go. Where copies share them, this guest gets its own first.
+void Guest::code_changed(uint64_t start, uint64_t size, bool executable) {
+  const bool held = cache_->holds(start, size);
+  if ((held || executable) && cache_.use_count() > 1) {
+    cache_ = cache_->copy(process_.make_code_private(process_.thread(), cache_->used()));
+    cpu_->use(*cache_);
+  }
+  if (held) cache_->invalidate(start, size);
 }
 
 void Guest::remove_task(TaskId task) {
@@ -181,118 +209,12 @@ void Guest::complete(TaskId id, const event::Instruction& answer, unsigned lengt
 void Guest::apply(const std::vector<MemoryEffect>& effects) {
   for (const auto& effect : effects) {
     if (!memory().write(effect.address, effect.bytes) &&
-        !shared_.write(process_, effect.address, effect.bytes)) {
+        !shared_->write(process_, effect.address, effect.bytes)) {
       char where[32];
       std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(effect.address));
       throw std::runtime_error(std::string("a recorded memory effect at ") + where +
                                " falls on unmapped memory");
     }
-  }
-}
-
-int64_t Guest::map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
-                        const FileRange& file, uint64_t offset) {
-  const uint64_t path = process_.stage(std::filesystem::absolute(files_(file.content)).string());
-  const int64_t fd = process_.remote_syscall(SYS_open, {path, 0 /* O_RDONLY */, 0});
-  if (is_error(fd)) refuse(fd, "opening the pinned file " + file.content);
-  const int64_t got = process_.remote_syscall(
-      SYS_mmap, {address, size, prot, (flags & ~uint64_t{MAP_SHARED | MAP_PRIVATE}) | MAP_PRIVATE,
-                 static_cast<uint64_t>(fd), offset});
-  process_.remote_syscall(SYS_close, {static_cast<uint64_t>(fd)});
-  return got;
-}
-
-int64_t Guest::map_object(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
-                          const FileRange& file) {
-  const auto contents = file.content.empty() ? std::filesystem::path() : files_(file.content);
-  return shared_.map(process_, file, contents, address, size, prot, flags);
-}
-
-void Guest::resize_object(const FileRange& file) {
-  shared_.resize(process_, file.object, file.object_size);
-}
-
-int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> expected,
-                       const std::optional<FileRange>& file) {
-  const auto& a = request.arguments;
-  if (expected && is_error(*expected)) return *expected;
-  switch (request.number) {
-    case SYS_brk: {
-      uint64_t wanted = expected ? static_cast<uint64_t>(*expected) : a[0];
-      if (wanted < brk_start_) wanted = brk_;
-      const uint64_t from = page_up(brk_), to = page_up(wanted);
-      if (to > from) {
-        const int64_t got = process_.remote_syscall(
-            SYS_mmap, {from, to - from, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, ~0ull, 0});
-        if (is_error(got)) refuse(got, "growing the heap");
-      } else if (to < from) {
-        process_.remote_syscall(SYS_munmap, {to, from - to});
-      }
-      brk_ = wanted;
-      return static_cast<int64_t>(brk_);
-    }
-    case SYS_mmap: {
-      const uint64_t address = expected ? static_cast<uint64_t>(*expected) : a[0];
-      const uint64_t flags = a[3] | (expected ? MAP_FIXED : 0);
-      int64_t got;
-      if (file && file->object != 0) {
-        got = map_object(address, a[1], a[2], flags, *file);
-      } else if (file) {
-        got = map_file(address, a[1], a[2], flags, *file, file->offset);
-      } else if ((flags & MAP_TYPE) == MAP_SHARED) {
-        got = shared_.map_anonymous(process_, address, a[1], a[2], flags);
-      } else {
-        constexpr uint64_t kDropped = MAP_TYPE | MAP_GROWSDOWN | MAP_HUGETLB;
-        got = process_.remote_syscall(
-            SYS_mmap,
-            {address, a[1], a[2], (flags & ~kDropped) | MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0});
-      }
-      if (!is_error(got)) cache_->invalidate(static_cast<uint64_t>(got), page_up(a[1]));
-      if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mmap");
-      return got;
-    }
-    case SYS_mremap: {
-      auto arguments = a;
-      if (expected && static_cast<uint64_t>(*expected) != a[0]) {
-        arguments[3] |= MREMAP_MAYMOVE | MREMAP_FIXED;
-        arguments[4] = static_cast<uint64_t>(*expected);
-      } else if (expected) {
-        arguments[3] &= ~uint64_t{MREMAP_MAYMOVE};
-      }
-      const int64_t got = process_.remote_syscall(SYS_mremap, arguments);
-      cache_->invalidate(a[0], page_up(a[1]));
-      if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mremap");
-      return got;
-    }
-    case SYS_shmat: {
-      if (!expected || !file) refuse(-EINVAL, "attaching a segment that the trace does not have");
-      const auto address = static_cast<uint64_t>(*expected);
-      const uint64_t prot =
-          PROT_READ | (a[2] & SHM_RDONLY ? 0 : PROT_WRITE) | (a[2] & SHM_EXEC ? PROT_EXEC : 0);
-      const int64_t got = map_object(address, file->object_size, prot, MAP_FIXED, *file);
-      if (got != *expected) refuse(got, "repeating shmat");
-      return got;
-    }
-    case SYS_shmdt:
-      if (file) {
-        process_.remote_syscall(SYS_munmap, {a[0], file->object_size});
-        cache_->invalidate(a[0], file->object_size);
-      }
-      return expected.value_or(0);
-    case SYS_munmap:
-    case SYS_mprotect:
-    case SYS_madvise: {
-      auto arguments = a;
-      // As it was recorded: the pages are lost at once.
-      if (request.number == SYS_madvise && a[2] == MADV_FREE) arguments[2] = MADV_DONTNEED;
-      const int64_t got = process_.remote_syscall(request.number, arguments);
-      if (request.number != SYS_madvise) cache_->invalidate(a[0], page_up(a[1]));
-      return expected ? *expected : got;
-    }
-    default:
-      throw std::logic_error("system call " + std::to_string(request.number) +
-                             " has no effect on the address space that can be repeated");
   }
 }
 

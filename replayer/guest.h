@@ -25,7 +25,9 @@ class Guest {
  public:
   // Starts a process and places the image of `exec` in it; task 1 is at its first instruction.
   // Throws std::system_error where the system refuses, TraceError where the trace is unusable.
-  Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options);
+  // `at`: where its only task is, if not task 1 without a tick.
+  Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options,
+        const Place& at = {1, 0, 0, 0});
   ~Guest();
   Guest(const Guest&) = delete;
   Guest& operator=(const Guest&) = delete;
@@ -40,6 +42,9 @@ class Guest {
   bool has_task(TaskId task) const { return tasks_.contains(task); }
   TaskContext& task(TaskId task);
   TaskId current() const { return current_; }
+
+  // A copy in which `child` is the only task: what fork made of `parent`.
+  std::unique_ptr<Guest> fork_process(TaskId parent, TaskId child, const SyscallRequest& request);
 
   // A new thread as clone made it: the parent's registers, but what `request` says.
   void add_task(TaskId parent, TaskId child, const SyscallRequest& request);
@@ -70,15 +75,20 @@ class Guest {
   bool pop_frame(TaskId task, SignalState& signals);
 
   void apply(const std::vector<MemoryEffect>& effects);
-  // A shared object's size changed by other means than its mappings.
-  void resize_object(const FileRange& file);
+  // The memory may hold other code than before, or is executable now.
+  void code_changed(uint64_t start, uint64_t size, bool executable);
+  // What the tree of processes maps shared.
+  const std::shared_ptr<SharedObjects>& shared() const { return shared_; }
+  void use(std::shared_ptr<SharedObjects> shared) { shared_ = std::move(shared); }
 
   // Canonical: see canonical_state.
   ExtendedState extended_state(TaskId task);
 
  private:
   Guest() = default;
+  std::unique_ptr<Guest> copied();
   void activate(TaskId task);
+  TaskContext child_context(TaskId parent, TaskId child, const SyscallRequest& request);
   void set_extended_state(TaskId task, const ExtendedState& state);
   int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
                    const FileRange& file, uint64_t offset);
@@ -87,7 +97,7 @@ class Guest {
                      const FileRange& file);
 
   HostProcess process_;
-  SharedObjects shared_;
+  std::shared_ptr<SharedObjects> shared_ = std::make_shared<SharedObjects>();
   std::shared_ptr<CodeCache> cache_;
   std::unique_ptr<GuestCpu> cpu_;
   PinnedFiles files_;

@@ -62,7 +62,7 @@ class Lockstep {
   LockstepResult run() {
     for (size_t i = 1; i < recording_.size(); ++i) {
       const Event& event = recording_[i];
-      checkpoint();
+      checkpoint(event.place.task);
       const std::string failed_usual = advance(*usual_, event);
       const std::string failed_logged = advance(*logged_, event);
       std::string difference;
@@ -106,9 +106,13 @@ class Lockstep {
     }
   }
 
-  void checkpoint() {
-    before_usual_ = usual_->guest().fork();
-    before_logged_ = logged_->guest().fork();
+  void checkpoint(TaskId task) {
+    const auto copy = [&](Replayer& of) {
+      Guest* guest = of.guest_of(task);
+      return guest ? guest->fork() : nullptr;
+    };
+    before_usual_ = copy(*usual_);
+    before_logged_ = copy(*logged_);
   }
 
   // A copy of `from`, `ticks` of its task later; nothing where it does not get so far.
@@ -142,7 +146,7 @@ class Lockstep {
     std::string text = "event " + std::to_string(event.number) + ", " + describe(event.body) +
                        " (" + where(event.place) + "): " + difference + "\n";
     const TaskId task = event.place.task;
-    if (!before_usual_->has_task(task)) return text;
+    if (!before_usual_ || !before_usual_->has_task(task)) return text;
     const Place from = before_usual_->task(task).place();
     text += "the last state known to be right: " + where(from) + "\n";
     const Ticks begin = from.ticks;

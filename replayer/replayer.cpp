@@ -1,5 +1,6 @@
 #include "replayer/replayer.h"
 
+#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
@@ -42,11 +43,19 @@ std::string describe_exit(const Exit& exit, const TaskContext& context) {
 
 Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
                    const translator::Options& options)
-    : output_(std::move(output)) {
+    : files_(std::move(files)), options_(options), output_(std::move(output)) {
   const auto* image = std::get_if<event::Exec>(&exec.body);
   if (!image) throw std::runtime_error("the trace does not begin with the program's image");
-  guest_ = std::make_unique<Guest>(*image, std::move(files), options);
-  signals_.add_task(1, 0);
+  current_ = std::make_shared<Process>();
+  current_->guest = std::make_shared<Guest>(*image, files_, options_);
+  current_->signals.add_task(1, 0);
+  current_->first = true;
+  tasks_[1] = current_;
+}
+
+Guest* Replayer::guest_of(TaskId task) {
+  const auto it = tasks_.find(task);
+  return it == tasks_.end() ? nullptr : it->second->guest.get();
 }
 
 Exit Replayer::run_over_instrumentation(TaskId task, Exit exit) {
@@ -55,27 +64,32 @@ Exit Replayer::run_over_instrumentation(TaskId task, Exit exit) {
     if (!on_instrumentation)
       throw std::logic_error("an instrumentation exit that nobody asked for");
     on_instrumentation(exit);
-    exit = guest_->cpu().wait(guest_->task(task));
+    exit = guest().cpu().wait(guest().task(task));
   }
   return exit;
 }
 
 std::optional<Exit> Replayer::run_to(const Place& place) {
-  TaskContext& context = guest_->task(place.task);
+  TaskContext& context = guest().task(place.task);
   if (context.ticks < place.ticks) {
     const Exit exit =
-        run_over_instrumentation(place.task, guest_->run(place.task, place.ticks - context.ticks));
+        run_over_instrumentation(place.task, guest().run(place.task, place.ticks - context.ticks));
     if (exit.kind != Exit::Kind::budget) return exit;
   }
   if (context.place() == place || context.ticks > place.ticks) return std::nullopt;
-  return guest_->run_to(place);
+  return guest().run_to(place);
 }
 
 void Replayer::reach(const Event& event) {
   const Place& place = event.place;
-  if (!guest_->has_task(place.task))
+  const auto process = tasks_.find(place.task);
+  if (process == tasks_.end())
     throw Divergence(event.number, place.task, describe(event.body), "there is no such task");
-  TaskContext& context = guest_->task(place.task);
+  current_ = process->second;
+  if (std::holds_alternative<event::ProcessExit>(event.body) ||
+      std::holds_alternative<event::Exec>(event.body))
+    return;
+  TaskContext& context = guest().task(place.task);
   const auto mismatch = [&](const Exit& exit) {
     throw Divergence(event.number, place.task, describe(event.body) + " (" + describe(place) + ")",
                      describe_exit(exit, context));
@@ -89,62 +103,61 @@ void Replayer::reach(const Event& event) {
     // The guest's own act ends the run: give it just the ticks that the recording says and one
     // more, so that a run that went elsewhere is noticed.
     const Ticks more = place.ticks >= context.ticks ? place.ticks - context.ticks + 1 : 1;
-    const Exit exit = run_over_instrumentation(place.task, guest_->run(place.task, more));
+    const Exit exit = run_over_instrumentation(place.task, guest().run(place.task, more));
     const auto wanted = at_syscall ? Exit::Kind::syscall
                         : signal   ? Exit::Kind::fault
                                    : Exit::Kind::special;
     if (exit.kind != wanted) mismatch(exit);
     if (signal && exit.info.si_signo != signal->number) mismatch(exit);
     if (context.place() != place) mismatch(exit);
-  } else if (!std::holds_alternative<event::ProcessExit>(event.body) &&
-             !std::holds_alternative<event::Taint>(event.body)) {
+  } else if (!std::holds_alternative<event::Taint>(event.body)) {
     if (const auto exit = run_to(place)) mismatch(*exit);
     if (context.place() != place)
       throw Divergence(event.number, place.task, describe(place), describe(context.place()));
   }
-  if (event.registers && *event.registers != context.registers &&
-      !std::holds_alternative<event::ProcessExit>(event.body))
+  if (event.registers && *event.registers != context.registers)
     throw Divergence(event.number, place.task, describe(event.body) + " with recorded registers",
                      differing_registers(*event.registers, context.registers));
 }
 
 void Replayer::advance(const Event& event) {
-  if (status_)
+  if (tasks_.empty())
     throw Divergence(event.number, event.place.task, describe(event.body), "the program has ended");
   if (std::holds_alternative<event::Taint>(event.body)) return;
-  if (const auto* end = std::get_if<event::ProcessExit>(&event.body)) {
-    status_ = end->status;
-    return;
-  }
   reach(event);
   const TaskId task = event.place.task;
-  if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
+  if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
+    process_exit(*over);
+  } else if (const auto* image = std::get_if<event::Exec>(&event.body)) {
+    exec(event, *image);
+  } else if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
     apply(event, *call);
   } else if (const auto* answer = std::get_if<event::Instruction>(&event.body)) {
-    const auto length = translator::instruction_length(GuestCode(guest_->memory()), event.place.pc);
-    guest_->complete(task, *answer, length);
+    const auto length = translator::instruction_length(GuestCode(guest().memory()), event.place.pc);
+    guest().complete(task, *answer, length);
   } else if (const auto* signal = std::get_if<event::Signal>(&event.body)) {
     apply(event, *signal);
   } else if (const auto* hash = std::get_if<event::StateHash>(&event.body)) {
     compare(event, *hash);
   } else if (const auto* end = std::get_if<event::TaskExit>(&event.body)) {
-    guest_->apply(end->effects);
-    guest_->remove_task(task);
-    signals_.remove_task(task);
+    guest().apply(end->effects);
+    guest().remove_task(task);
+    current_->signals.remove_task(task);
+    tasks_.erase(task);
   }
 }
 
 void Replayer::compare(const Event& event, const event::StateHash& hash) {
   const TaskId task = event.place.task;
   for (const auto& range : hash.memory) {
-    if (hash_range(guest_->memory(), range.start, range.size) == range.hash) continue;
+    if (hash_range(guest().memory(), range.start, range.size) == range.hash) continue;
     char text[96];
     std::snprintf(text, sizeof text, "the recorded memory in 0x%llx-0x%llx",
                   static_cast<unsigned long long>(range.start),
                   static_cast<unsigned long long>(range.start + range.size));
     throw Divergence(event.number, task, text, "other bytes");
   }
-  if (hash_extended(guest_->extended_state(task)) != hash.extended)
+  if (hash_extended(guest().extended_state(task)) != hash.extended)
     throw Divergence(event.number, task, "the recorded vector and x87 registers", "others");
 }
 
@@ -156,31 +169,29 @@ void Replayer::apply(const Event& event, const event::Signal& signal) {
     restore = it->second;
     saved_masks_.erase(it);
   }
-  if (!guest_->push_frame(event.place.task, signals_, info, restore))
+  if (!guest().push_frame(event.place.task, current_->signals, info, restore))
     throw Divergence(event.number, event.place.task, "a stack for the signal's frame",
                      "the stack is not writable");
 }
 
 void Replayer::apply(const Event& event, const event::Syscall& call) {
   const TaskId task = event.place.task;
-  const auto request = guest_->request(task);
+  const auto request = guest().request(task);
   if (request.number != call.number || request.arguments != call.arguments)
     throw Divergence(event.number, task, describe(event.body),
                      "system call " + std::to_string(request.number) + " or other arguments");
   show_output(call);
+  current_->outputs.called(call.number, call.arguments, call.result);
   if (call.number == SYS_rt_sigsuspend) {
-    if (const auto mask = guest_->memory().load<uint64_t>(call.arguments[0])) {
-      saved_masks_[task] = signals_.mask(task);
-      signals_.set_mask(task, *mask);
+    if (const auto mask = guest().memory().load<uint64_t>(call.arguments[0])) {
+      saved_masks_[task] = current_->signals.mask(task);
+      current_->signals.set_mask(task, *mask);
     }
   }
   if (call.interrupted && call.result <= -512) return;  // executed again after the handler
   const auto* known = find(call.number);
   if (call.child != 0) {
-    guest_->add_task(task, call.child, request);
-    signals_.add_task(call.child, task);
-    guest_->apply(call.effects);
-    guest_->complete(task, call.result);
+    add_child(event, call, request);
     return;
   }
   if (known && known->replay == Replay::virtualised) {
@@ -188,37 +199,101 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
     return;
   }
   if (known && known->replay == Replay::performed)
-    guest_->perform(request, call.result, call.file);
+    guest().perform(request, call.result, call.file);
   else if (call.file)
-    guest_->resize_object(*call.file);
-  guest_->apply(call.effects);
+    guest().shared()->update(*call.file, call.object_bytes);
+  guest().apply(call.effects);
   // A write to a mapped file may have changed code.
   if (known && !call.effects.empty() &&
-      file_change(*known, call.arguments, call.result, guest_->memory()))
-    for (const auto& e : call.effects) guest_->cache().invalidate(e.address, e.bytes.size());
-  guest_->complete(task, call.result);
+      file_change(*known, call.arguments, call.result, guest().memory()))
+    for (const auto& e : call.effects) guest().code_changed(e.address, e.bytes.size(), false);
+  guest().complete(task, call.result);
+}
+
+// clone, fork and vfork: see Recorder::clone.
+void Replayer::add_child(const Event& event, const event::Syscall& call,
+                         const SyscallRequest& request) {
+  const TaskId task = event.place.task, child = call.child;
+  const auto wanted = clone_arguments(call.number, call.arguments, guest().memory());
+  if (!wanted)
+    throw Divergence(event.number, task, "readable arguments of clone", "they are not mapped");
+  if (wanted->flags & CLONE_THREAD) {
+    guest().add_task(task, child, request);
+    current_->signals.add_task(child, task);
+    tasks_[child] = current_;
+  } else {
+    auto process = std::make_shared<Process>();
+    process->signals = current_->signals.forked(task, child);
+    process->outputs = current_->outputs;
+    if (wanted->flags & CLONE_VM) {
+      process->guest = current_->guest;
+      guest().add_task(task, child, request);
+    } else {
+      process->guest = guest().fork_process(task, child, request);
+      if (wanted->flags & CLONE_CHILD_SETTID)
+        process->guest->memory().store(wanted->child_tid, static_cast<uint32_t>(call.result));
+    }
+    tasks_[child] = std::move(process);
+  }
+  guest().apply(call.effects);
+  guest().complete(task, call.result);
+}
+
+void Replayer::exec(const Event& event, const event::Exec& image) {
+  const TaskId task = event.place.task;
+  auto process = current_;
+  remove_tasks(*process, task);
+  process->guest->remove_task(task);
+  const auto shared = process->guest->shared();
+  process->guest = std::make_shared<Guest>(image, files_, options_, event.place);
+  process->guest->use(shared);
+  process->signals.executed(task);
+  process->outputs.executed();
+}
+
+void Replayer::process_exit(const event::ProcessExit& end) {
+  const auto process = current_;
+  if (process->first) status_ = end.status;
+  remove_tasks(*process, 0);
+}
+
+// All of the process but one.
+void Replayer::remove_tasks(const Process& process, TaskId but) {
+  for (auto it = tasks_.begin(); it != tasks_.end();) {
+    if (it->second.get() != &process || it->first == but) {
+      ++it;
+      continue;
+    }
+    // The last state of a guest that nobody shares stays to be looked at.
+    if (process.guest.use_count() > 1) process.guest->remove_task(it->first);
+    it = tasks_.erase(it);
+  }
 }
 
 void Replayer::virtualised(const Event& event, const event::Syscall& call) {
   const TaskId task = event.place.task;
-  auto& context = guest_->task(task);
-  auto& memory = guest_->memory();
+  auto& context = guest().task(task);
+  auto& memory = guest().memory();
   std::vector<MemoryEffect> effects;
   const auto& a = call.arguments;
   switch (call.number) {
     case SYS_rt_sigaction:
-      signals_.rt_sigaction(a, memory, &effects);
+      current_->signals.rt_sigaction(a, memory, &effects);
       break;
     case SYS_rt_sigprocmask:
-      signals_.rt_sigprocmask(task, a, memory, &effects);
+      current_->signals.rt_sigprocmask(task, a, memory, &effects);
       break;
     case SYS_sigaltstack:
-      signals_.sigaltstack(task, a, context.registers[Register::rsp], memory, &effects);
+      current_->signals.sigaltstack(task, a, context.registers[Register::rsp], memory, &effects);
       break;
     case SYS_rt_sigreturn:
-      if (!guest_->pop_frame(task, signals_))
+      if (!guest().pop_frame(task, current_->signals))
         throw Divergence(event.number, task, "a signal frame", "the stack is not readable");
       return;
+    case SYS_execve:
+    case SYS_execveat:
+      if (call.result == 0) return;  // the new image is the next event
+      break;
     case SYS_arch_prctl:
       if (a[0] == 0x1002 /* ARCH_SET_FS */ && call.result == 0)
         context.registers[Register::fs_base] = a[1];
@@ -226,20 +301,21 @@ void Replayer::virtualised(const Event& event, const event::Syscall& call) {
     default:
       break;
   }
-  guest_->apply(call.effects);
-  guest_->complete(task, call.result);
+  guest().apply(call.effects);
+  guest().complete(task, call.result);
 }
 
 void Replayer::show_output(const event::Syscall& call) {
   if (!output_ || call.result <= 0) return;
-  const int stream = static_cast<int>(call.arguments[0]);
-  if (stream != 1 && stream != 2) return;
+  if (call.number != SYS_write && call.number != SYS_writev) return;
+  const auto stream = current_->outputs.stream(static_cast<int>(call.arguments[0]));
+  if (!stream) return;
   auto left = static_cast<size_t>(call.result);
-  auto& memory = guest_->memory();
+  auto& memory = guest().memory();
   const auto show = [&](uint64_t address, size_t size) {
     std::vector<uint8_t> bytes(size);
     bytes.resize(memory.read(address, bytes));
-    output_(stream, bytes);
+    output_(*stream, bytes);
   };
   if (call.number == SYS_write) {
     show(call.arguments[1], left);

@@ -7,6 +7,7 @@
 
 #include "replayer/divergence.h"
 #include "replayer/guest.h"
+#include "replayer/output_descriptors.h"
 
 namespace heddle {
 
@@ -33,8 +34,11 @@ class Replayer {
   // advance(); by itself for tools that look at the state just before an event.
   void reach(const Event& event);
 
-  Guest& guest() { return *guest_; }
-  SignalState& signals() { return signals_; }
+  // The guest of the process that the last event was of; at first the program's own.
+  Guest& guest() { return *current_->guest; }
+  // That of the process which `task` belongs to; null if there is no such task.
+  Guest* guest_of(TaskId task);
+  // wait(2)'s status word of the first process, once it has ended.
   std::optional<int> exit_status() const { return status_; }
 
   // Called for exits that are not events (point, hook, log_full) when the guest runs with such a
@@ -42,7 +46,13 @@ class Replayer {
   std::function<void(const Exit&)> on_instrumentation;
 
  private:
-  void expect_syscall(const Event& event, const Exit& exit);
+  // Processes that vfork made share their guest until they call execve.
+  struct Process {
+    std::shared_ptr<Guest> guest;
+    SignalState signals;
+    OutputDescriptors outputs;
+    bool first = false;
+  };
   void apply(const Event& event, const event::Syscall& call);
   void apply(const Event& event, const event::Signal& signal);
   void compare(const Event& event, const event::StateHash& hash);
@@ -51,8 +61,15 @@ class Replayer {
   std::optional<Exit> run_to(const Place& place);
   Exit run_over_instrumentation(TaskId task, Exit exit);
 
-  std::unique_ptr<Guest> guest_;
-  SignalState signals_;
+  void add_child(const Event& event, const event::Syscall& call, const SyscallRequest& request);
+  void exec(const Event& event, const event::Exec& image);
+  void process_exit(const event::ProcessExit& end);
+  void remove_tasks(const Process& process, TaskId but);
+
+  PinnedFiles files_;
+  translator::Options options_;
+  std::map<TaskId, std::shared_ptr<Process>> tasks_;
+  std::shared_ptr<Process> current_;
   OutputSink output_;
   std::map<TaskId, uint64_t> saved_masks_;  // of tasks that rt_sigsuspend let signals into
   std::optional<int> status_;

@@ -15,125 +15,130 @@
 namespace heddle {
 namespace {
 
+constexpr uint64_t kPage = 0x1000;
+
 bool is_error(int64_t result) {
   return result < 0 && result > -4096;
 }
 
-int64_t checked(int64_t result, const char* what) {
-  if (is_error(result))
-    throw std::system_error(static_cast<int>(-result), std::generic_category(), what);
-  return result;
+[[noreturn]] void fail(const char* what) {
+  throw std::system_error(errno, std::generic_category(), what);
 }
 
-// The supervisor's own descriptor of one of the process's.
-class Opened {
- public:
-  Opened(pid_t pid, uint64_t descriptor)
-      : fd_(open(("/proc/" + std::to_string(pid) + "/fd/" + std::to_string(descriptor)).c_str(),
-                 O_RDWR | O_CLOEXEC)) {
-    if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "opening a shared object");
-  }
-  ~Opened() { close(fd_); }
-  Opened(const Opened&) = delete;
-  Opened& operator=(const Opened&) = delete;
-  int fd() const { return fd_; }
+}  // namespace
 
-  struct stat status() const {
+// A memfd of the supervisor's.
+class SharedObjects::Object {
+ public:
+  Object() : fd_(memfd_create("heddle-shared", MFD_CLOEXEC)) {
+    if (fd_ < 0) fail("memfd_create");
     struct stat info {};
-    if (fstat(fd_, &info) != 0)
-      throw std::system_error(errno, std::generic_category(), "examining a shared object");
-    return info;
+    if (fstat(fd_, &info) != 0) fail("examining a shared object");
+    inode_ = info.st_ino;
   }
-  void resize(uint64_t size) const {
-    if (ftruncate(fd_, static_cast<off_t>(size)) != 0)
-      throw std::system_error(errno, std::generic_category(), "sizing a shared object");
+  ~Object() { close(fd_); }
+  Object(const Object&) = delete;
+  Object& operator=(const Object&) = delete;
+
+  uint64_t inode() const { return inode_; }
+  uint64_t size() const { return size_; }
+
+  void resize(uint64_t size) {
+    if (size != size_ && ftruncate(fd_, static_cast<off_t>(size)) != 0)
+      fail("sizing a shared object");
+    size_ = size;
   }
-  bool write(uint64_t offset, std::span<const uint8_t> bytes) const {
-    return pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset)) ==
-           static_cast<ssize_t>(bytes.size());
+
+  void write(uint64_t offset, std::span<const uint8_t> bytes) {
+    if (pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset)) !=
+        static_cast<ssize_t>(bytes.size()))
+      fail("writing a shared object");
+    size_ = std::max(size_, offset + bytes.size());
   }
-  // From the file at `path`, whole, to `offset`.
-  void copy_from(const std::filesystem::path& path, uint64_t offset) const {
-    const int from = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (from < 0) throw std::system_error(errno, std::generic_category(), path.string());
-    std::vector<uint8_t> piece(1 << 20);
-    bool good = true;
-    while (good) {
-      const ssize_t got = read(from, piece.data(), piece.size());
-      if (got <= 0) break;
-      good = write(offset, std::span(piece).first(static_cast<size_t>(got)));
-      offset += static_cast<uint64_t>(got);
+
+  // [offset, offset + size) becomes what the file at `path` has, then zeros; its size stays.
+  void fill(uint64_t offset, uint64_t size, const std::filesystem::path& path) {
+    const uint64_t kept = size_;
+    if (!path.empty()) {
+      const int from = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+      if (from < 0) throw std::system_error(errno, std::generic_category(), path.string());
+      std::vector<uint8_t> piece(1 << 20);
+      while (size > 0) {
+        const ssize_t got = read(from, piece.data(), std::min(piece.size(), size));
+        if (got <= 0) break;
+        write(offset, std::span(piece).first(static_cast<size_t>(got)));
+        offset += static_cast<uint64_t>(got);
+        size -= static_cast<uint64_t>(got);
+      }
+      close(from);
     }
-    close(from);
-    if (!good) throw std::system_error(errno, std::generic_category(), "filling a shared object");
+    if (size > 0)
+      fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                static_cast<off_t>(size));
+    resize(kept);
+  }
+
+  std::shared_ptr<Object> copy() const {
+    auto other = std::make_shared<Object>();
+    other->resize(size_);
+    off_t at = 0;
+    while (true) {  // data by data: the zeros of a hole stay one
+      off_t data = lseek(fd_, at, SEEK_DATA);
+      if (data < 0) return other;
+      at = lseek(fd_, data, SEEK_HOLE);
+      lseek(other->fd_, data, SEEK_SET);
+      while (data < at)
+        if (sendfile(other->fd_, fd_, &data, static_cast<size_t>(at - data)) <= 0)
+          fail("copying a shared object");
+    }
+  }
+
+  int64_t map(HostProcess& process, uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
+              uint64_t offset) const {
+    const uint64_t path =
+        process.stage("/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(fd_));
+    const int64_t fd = process.remote_syscall(SYS_open, {path, O_RDWR | O_CLOEXEC, 0});
+    if (is_error(fd)) return fd;
+    constexpr uint64_t kDropped = MAP_TYPE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_SYNC | MAP_GROWSDOWN;
+    const int64_t got = process.remote_syscall(
+        SYS_mmap,
+        {address, size, prot, (flags & ~kDropped) | MAP_SHARED, static_cast<uint64_t>(fd), offset});
+    process.remote_syscall(SYS_close, {static_cast<uint64_t>(fd)});
+    return got;
   }
 
  private:
   int fd_;
+  uint64_t inode_ = 0;
+  uint64_t size_ = 0;
 };
 
-// The zeros of a hole stay one.
-void copy_object(const Opened& from, const Opened& to) {
-  const off_t size = from.status().st_size;
-  to.resize(static_cast<uint64_t>(size));
-  off_t at = 0;
-  while (at < size) {
-    off_t data = lseek(from.fd(), at, SEEK_DATA);
-    if (data < 0) break;
-    const off_t hole = lseek(from.fd(), data, SEEK_HOLE);
-    lseek(to.fd(), data, SEEK_SET);
-    while (data < hole) {
-      if (sendfile(to.fd(), from.fd(), &data, static_cast<size_t>(hole - data)) <= 0)
-        throw std::system_error(errno, std::generic_category(), "copying a shared object");
-    }
-    at = hole;
-  }
-}
-
-constexpr uint64_t kSharing = MAP_SHARED | MAP_PRIVATE | MAP_SHARED_VALIDATE;
-
-}  // namespace
-
-SharedObjects::Object SharedObjects::make(HostProcess& process) {
-  const uint64_t name = process.stage(std::string("heddle-shared"));
-  Object object;
-  object.descriptor = static_cast<uint64_t>(
-      checked(process.remote_syscall(SYS_memfd_create, {name, MFD_CLOEXEC}), "memfd_create"));
-  object.inode = Opened(process.pid(), object.descriptor).status().st_ino;
-  return object;
+SharedObjects::Object& SharedObjects::object(uint64_t number) {
+  auto& found = objects_[number];
+  if (!found) found = std::make_shared<Object>();
+  return *found;
 }
 
 int64_t SharedObjects::map(HostProcess& process, const FileRange& file,
                            const std::filesystem::path& contents, uint64_t address, uint64_t size,
                            uint64_t prot, uint64_t flags) {
-  auto it = objects_.find(file.object);
-  if (it == objects_.end()) it = objects_.emplace(file.object, make(process)).first;
-  const Opened object(process.pid(), it->second.descriptor);
-  if (static_cast<uint64_t>(object.status().st_size) != file.object_size)
-    object.resize(file.object_size);
-  if (!contents.empty()) object.copy_from(contents, file.offset);
-  constexpr uint64_t kDropped = kSharing | MAP_ANONYMOUS | MAP_HUGETLB | MAP_SYNC | MAP_GROWSDOWN;
-  return process.remote_syscall(SYS_mmap, {address, size, prot, (flags & ~kDropped) | MAP_SHARED,
-                                           it->second.descriptor, file.offset});
+  Object& shown = object(file.object);
+  shown.resize(file.object_size);
+  shown.fill(file.offset, (size + kPage - 1) & ~(kPage - 1), contents);
+  return shown.map(process, address, size, prot, flags, file.offset);
 }
 
 int64_t SharedObjects::map_anonymous(HostProcess& process, uint64_t address, uint64_t size,
                                      uint64_t prot, uint64_t flags) {
-  FileRange file;
-  file.object_size = (size + 0xfff) & ~uint64_t{0xfff};
   uint64_t number = kAnonymous;
   if (!objects_.empty()) number = std::max(number, objects_.rbegin()->first + 1);
-  const Object object = make(process);
-  objects_[number] = object;
-  Opened(process.pid(), object.descriptor).resize(file.object_size);
-  constexpr uint64_t kDropped = kSharing | MAP_ANONYMOUS | MAP_HUGETLB | MAP_GROWSDOWN;
-  return process.remote_syscall(
-      SYS_mmap, {address, size, prot, (flags & ~kDropped) | MAP_SHARED, object.descriptor, 0});
+  object(number).resize((size + kPage - 1) & ~(kPage - 1));
+  return object(number).map(process, address, size, prot, flags, 0);
 }
 
-void SharedObjects::resize(HostProcess& process, uint32_t object, uint64_t size) {
-  const auto it = objects_.find(object);
-  if (it != objects_.end()) Opened(process.pid(), it->second.descriptor).resize(size);
+void SharedObjects::update(const FileRange& file, std::span<const uint8_t> bytes) {
+  object(file.object).resize(file.object_size);
+  if (!bytes.empty()) object(file.object).write(file.offset, bytes);
 }
 
 bool SharedObjects::write(const HostProcess& process, uint64_t address,
@@ -142,37 +147,34 @@ bool SharedObjects::write(const HostProcess& process, uint64_t address,
   while (!bytes.empty()) {
     const auto entry = std::ranges::find_if(
         maps, [&](const MapsEntry& e) { return e.start <= address && address < e.end; });
-    if (entry == maps.end()) return false;
+    if (entry == maps.end() || !entry->shared) return false;
+    const auto shown = std::ranges::find_if(
+        objects_, [&](const auto& o) { return o.second->inode() == entry->inode; });
+    if (shown == objects_.end()) return false;
     const size_t n = std::min<uint64_t>(bytes.size(), entry->end - address);
-    const auto object = std::ranges::find_if(
-        objects_, [&](const auto& o) { return entry->shared && o.second.inode == entry->inode; });
-    if (object == objects_.end() ||
-        !Opened(process.pid(), object->second.descriptor)
-             .write(entry->offset + (address - entry->start), bytes.first(n)))
-      return false;
+    shown->second->write(entry->offset + (address - entry->start), bytes.first(n));
     address += n;
     bytes = bytes.subspan(n);
   }
   return true;
 }
 
-void SharedObjects::separate(HostProcess& child) {
-  if (objects_.empty()) return;
+std::shared_ptr<SharedObjects> SharedObjects::separate(HostProcess& child) const {
+  auto copies = std::make_shared<SharedObjects>();
+  if (objects_.empty()) return copies;
   const auto maps = read_maps(child.pid());
-  for (auto& [number, object] : objects_) {
-    const uint64_t name = child.stage(std::string("heddle-shared"));
-    const auto fresh = static_cast<uint64_t>(
-        checked(child.remote_syscall(SYS_memfd_create, {name, MFD_CLOEXEC}), "memfd_create"));
-    copy_object(Opened(child.pid(), object.descriptor), Opened(child.pid(), fresh));
-    for (const auto& entry : maps)
-      if (entry.shared && entry.inode == object.inode)
-        checked(child.remote_syscall(SYS_mmap, {entry.start, entry.end - entry.start, entry.prot,
-                                                MAP_SHARED | MAP_FIXED, fresh, entry.offset}),
-                "mapping a copy of a shared object");
-    child.remote_syscall(SYS_dup2, {fresh, object.descriptor});
-    child.remote_syscall(SYS_close, {fresh});
-    object.inode = Opened(child.pid(), object.descriptor).status().st_ino;
+  for (const auto& [number, shown] : objects_) {
+    const auto copy = copies->objects_[number] = shown->copy();
+    for (const auto& entry : maps) {
+      if (!entry.shared || entry.inode != shown->inode()) continue;
+      const int64_t got = copy->map(child, entry.start, entry.end - entry.start, entry.prot,
+                                    MAP_FIXED, entry.offset);
+      if (is_error(got))
+        throw std::system_error(static_cast<int>(-got), std::generic_category(),
+                                "mapping the copy of a shared object");
+    }
   }
+  return copies;
 }
 
 }  // namespace heddle

@@ -1,10 +1,11 @@
-// What the guest maps shared: files, segments, anonymous memory. Each object is a memfd of the
-// guest's process, so that all its mappings see each other's stores, as they did when recorded.
+// What the guest maps shared: files, segments, anonymous memory. Each object is a memfd, so that
+// all its mappings, in all processes of the tree, see each other's stores, as when recorded.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <span>
 
 #include "machine/tracee/host_process.h"
@@ -12,7 +13,7 @@
 
 namespace heddle {
 
-// Its state but the numbers is the process's; throws std::system_error where that refuses.
+// One for a tree of processes. Throws std::system_error where the system refuses.
 class SharedObjects {
  public:
   // Maps file.object at `address` as mmap with these arguments does, after taking over what the
@@ -23,23 +24,21 @@ class SharedObjects {
   // The same for anonymous memory: an object of its own.
   int64_t map_anonymous(HostProcess& process, uint64_t address, uint64_t size, uint64_t prot,
                         uint64_t flags);
-  void resize(HostProcess& process, uint32_t object, uint64_t size);
+  // The object was written by other means than its mappings.
+  void update(const FileRange& file, std::span<const uint8_t> bytes);
 
   // Writes through the object to memory that its mapping does not let be written. False: no object
   // is mapped there.
   bool write(const HostProcess& process, uint64_t address, std::span<const uint8_t> bytes) const;
 
-  // `child` was forked from the process that these were of: gives it objects of its own.
-  void separate(HostProcess& child);
+  // Copies of all objects, which `child`, forked from a process that maps these, maps instead.
+  std::shared_ptr<SharedObjects> separate(HostProcess& child) const;
 
  private:
-  struct Object {
-    uint64_t descriptor = 0;  // in the guest's process
-    uint64_t inode = 0;       // of the memfd
-  };
-  Object make(HostProcess& process);
+  class Object;
+  Object& object(uint64_t number);
 
-  std::map<uint64_t, Object> objects_;  // by the trace's number, or from kAnonymous on
+  std::map<uint64_t, std::shared_ptr<Object>> objects_;  // the trace's numbers, then kAnonymous on
   static constexpr uint64_t kAnonymous = uint64_t{1} << 32;
 };
 

@@ -73,11 +73,12 @@ struct Syscall {
   std::array<uint64_t, 6> arguments{};
   int64_t result = 0;  // as in rax: negative errno on failure
   std::vector<MemoryEffect> effects;
-  // mmap and shmat: what the mapping shows. A call that changed the size of an object that is
-  // mapped: which one, and its new size.
+  // mmap and shmat: what the mapping shows. A call that wrote to an object that is mapped: which
+  // one, the size that it has now, and `object_bytes` from file->offset on.
   std::optional<FileRange> file;
   TaskId child = 0;          // clone, clone3: the new task
   bool interrupted = false;  // ended by a signal; restart is told by result (-ERESTART*)
+  std::vector<uint8_t> object_bytes{};
   bool operator==(const Syscall&) const = default;
 };
 

@@ -71,6 +71,7 @@ struct Syscall {
   file @4 :FileRange;
   child @5 :UInt32;
   interrupted @6 :Bool;
+  objectBytes @7 :Data;
 }
 
 struct Instruction {

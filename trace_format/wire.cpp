@@ -97,6 +97,7 @@ struct Encoder {
     put(o.initFile(), e.file);
     o.setChild(e.child);
     o.setInterrupted(e.interrupted);
+    o.setObjectBytes({e.object_bytes.data(), e.object_bytes.size()});
   }
   void operator()(const event::Instruction& e) {
     auto o = out.initInstruction();
@@ -163,6 +164,7 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.file = take(i.getFile());
       e.child = i.getChild();
       e.interrupted = i.getInterrupted();
+      e.object_bytes.assign(i.getObjectBytes().begin(), i.getObjectBytes().end());
       return e;
     }
     case wire::Event::Body::INSTRUCTION: {

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -99,6 +100,12 @@ std::optional<CloneArguments> clone_arguments(uint64_t number, const SyscallArgu
     clone.parent_tid = a[2];
     clone.child_tid = a[3];
     clone.tls = a[4];
+    clone.pidfd = a[2];
+    return clone;
+  }
+  if (number == SYS_fork) return clone;
+  if (number == SYS_vfork) {
+    clone.flags = CLONE_VM | CLONE_VFORK;
     return clone;
   }
   if (number != SYS_clone3) return std::nullopt;
@@ -112,6 +119,7 @@ std::optional<CloneArguments> clone_arguments(uint64_t number, const SyscallArgu
   clone.parent_tid = wire->parent_tid;
   clone.child_tid = wire->child_tid;
   clone.tls = wire->tls;
+  clone.pidfd = wire->pidfd;
   return clone;
 }
 

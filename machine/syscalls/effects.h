@@ -62,13 +62,14 @@ struct SyscallBuffer {
 std::vector<SyscallBuffer> buffers(const Syscall& call, const SyscallArguments& arguments,
                                    const GuestMemory& memory);
 
-// clone and clone3 as one (struct clone_args, uapi/linux/sched.h).
+// clone, clone3, fork and vfork as one (struct clone_args, uapi/linux/sched.h).
 struct CloneArguments {
   uint64_t flags = 0;
   uint64_t stack = 0;  // the child's rsp; 0: the parent's
   uint64_t parent_tid = 0;
   uint64_t child_tid = 0;
   uint64_t tls = 0;
+  uint64_t pidfd = 0;  // CLONE_PIDFD: where the descriptor is written
 };
 // Nothing for other calls; also for an unreadable clone_args.
 std::optional<CloneArguments> clone_arguments(uint64_t number, const SyscallArguments& arguments,

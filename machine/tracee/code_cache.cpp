@@ -207,6 +207,27 @@ const Origin* CodeCache::origin_at(uint64_t at) const {
   return origin == origins.begin() ? nullptr : &*std::prev(origin);
 }
 
+bool CodeCache::holds(uint64_t start, uint64_t size) const {
+  for (const auto& [pc, block] : by_pc_)
+    if (block->translation.pc < start + size && block->translation.end > start) return true;
+  return false;
+}
+
+std::shared_ptr<CodeCache> CodeCache::copy(std::shared_ptr<SharedCode> own) const {
+  auto made = std::make_shared<CodeCache>(std::move(own), options_);
+  made->next_ = next_;
+  made->splits_ = splits_;
+  made->incoming_ = incoming_;
+  made->instructions_ = instructions_;
+  for (const auto& [host, block] : blocks_) {
+    auto same = std::make_unique<Block>(*block);
+    for (const auto& site : same->translation.exits) made->exits_[host + site.offset] = &site;
+    made->blocks_[host] = std::move(same);
+  }
+  for (const auto& [pc, block] : by_pc_) made->by_pc_[pc] = made->blocks_.at(block->host).get();
+  return made;
+}
+
 void CodeCache::invalidate(uint64_t start, uint64_t size) {
   const uint64_t end = start + size;
   for (auto it = by_pc_.begin(); it != by_pc_.end();) {

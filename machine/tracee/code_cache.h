@@ -39,6 +39,13 @@ class CodeCache {
 
   // Guest code in [start, start+size) changed or went away.
   void invalidate(uint64_t start, uint64_t size);
+  // Is any of it translated?
+  bool holds(uint64_t start, uint64_t size) const;
+
+  // For a process that goes its own way: the same translations in `own`, which has copies of the
+  // arenas up to the addresses in used().
+  std::shared_ptr<CodeCache> copy(std::shared_ptr<SharedCode> own) const;
+  const std::array<uint64_t, layout::kArenas.size()>& used() const { return next_; }
 
   uint64_t translated_instructions() const { return instructions_; }
 

@@ -44,7 +44,7 @@ bool synchronous(const siginfo_t& info) {
 
 GuestCpu::GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot)
     : process_(process),
-      cache_(cache),
+      cache_(&cache),
       thread_(thread),
       state_(HostProcess::task_state(state_slot)) {
   heddle_task_state state{};
@@ -135,8 +135,8 @@ void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) 
   store_state(context, budget, points);
   auto regs = to_host(context.registers, thread_.registers());
   const uint64_t pc = context.registers[Register::rip];
-  regs.rip = context.phase == 0 ? cache_.enter(pc, process_.memory())
-                                : cache_.enter_split(pc, process_.memory());
+  regs.rip = context.phase == 0 ? cache_->enter(pc, process_.memory())
+                                : cache_->enter_split(pc, process_.memory());
   regs.gs_base = state_;
   thread_.set_registers(regs);
   thread_.resume();
@@ -145,7 +145,7 @@ void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) 
 void GuestCpu::start_exact(const TaskContext& context, translator::Stop stop) {
   store_state(context, 1, kUnlimited);
   auto regs = to_host(context.registers, thread_.registers());
-  regs.rip = cache_.enter_exact(context.registers[Register::rip], stop, process_.memory());
+  regs.rip = cache_->enter_exact(context.registers[Register::rip], stop, process_.memory());
   regs.gs_base = state_;
   thread_.set_registers(regs);
   thread_.resume();
@@ -199,10 +199,10 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
   };
 
   if (WSTOPSIG(status) == SIGTRAP && info.si_code == SI_KERNEL) {
-    if (const auto* site = cache_.exit_at(regs.rip - 1)) {
+    if (const auto* site = cache_->exit_at(regs.rip - 1)) {
       out.site = site;
       if (site->kind == ExitKind::link) {
-        regs.rip = cache_.enter(site->pc, memory);
+        regs.rip = cache_->enter(site->pc, memory);
         thread_.set_registers(regs);
         thread_.resume();
         return std::nullopt;
@@ -213,7 +213,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         auto guest = to_guest(regs);
         for (const auto& spill : site->spills) guest[spill.reg] = state.spill[spill.slot];
         auto next = to_host(guest, regs);
-        next.rip = cache_.enter_indirect(pc, memory);
+        next.rip = cache_->enter_indirect(pc, memory);
         thread_.set_registers(next);
         thread_.resume();
         return std::nullopt;
@@ -269,7 +269,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       thread_.resume();
       return std::nullopt;
     }
-    if (const auto* origin = cache_.origin_at(regs.rip)) {
+    if (const auto* origin = cache_->origin_at(regs.rip)) {
       const auto address = reinterpret_cast<uint64_t>(info.si_addr);
       if (origin->access_log && info.si_signo == SIGSEGV && address - kAccessLogGuard < 0x1000) {
         out.kind = Exit::Kind::log_full;

@@ -60,6 +60,8 @@ class GuestCpu {
   GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot);
 
   HostThread& thread() { return thread_; }
+  // Another cache with the same contents: see CodeCache::copy.
+  void use(CodeCache& cache) { cache_ = &cache; }
 
   // Starts to run `context` for at most `budget` ticks (at least 1) and `points` access points.
   // Returns at once; the thread runs.
@@ -108,7 +110,7 @@ class GuestCpu {
   void collect_log(heddle_task_state& state);
 
   HostProcess& process_;
-  CodeCache& cache_;
+  CodeCache* cache_;
   HostThread thread_;
   uint64_t state_;
   uint64_t calls_ = 0;

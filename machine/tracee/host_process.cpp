@@ -158,6 +158,23 @@ HostProcess HostProcess::start(const Program& program) {
   return process;
 }
 
+HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
+  HostProcess process;
+  process.thread_ = child;
+  process.memory_ = std::make_unique<ProcessMemory>(child.tid());
+  process.code_ = parent.code_;
+  process.syscall_at_ = parent.syscall_at_;
+  return process;
+}
+
+HostProcess HostProcess::after_exec(HostThread thread) {
+  HostProcess process;
+  process.thread_ = thread;
+  process.memory_ = std::make_unique<ProcessMemory>(thread.tid());
+  leave_execve(process.thread_, *process.memory_);
+  return process;
+}
+
 HostProcess HostProcess::start_empty() {
   const auto image = empty_program();
   // Not close-on-exec: the kernel would find no file behind /proc/self/fd while executing it.
@@ -223,29 +240,50 @@ void HostProcess::install() {
   map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
 
   code_ = std::make_shared<SharedCode>();
+  code_->lookup = share(thread_, layout::kLookupTable, PROT_READ);
+  for (size_t i = 0; i < layout::kArenas.size(); ++i)
+    code_->arenas[i] = share(thread_, layout::kArenas[i], PROT_READ | PROT_EXEC);
+}
+
+// Memory of both, over what was there. By a memfd that the guest's process makes and that is taken
+// out of it: no descriptor of ours shows in the guest.
+uint8_t* HostProcess::share(HostThread& by, layout::Range range, uint64_t guest_prot) {
+  const auto check = [](int64_t result, const char* what) {
+    if (result < 0)
+      throw std::system_error(static_cast<int>(-result), std::generic_category(), what);
+    return static_cast<uint64_t>(result);
+  };
   const uint64_t name = stage(std::string("heddle-code"));
+  const uint64_t remote =
+      check(remote_syscall(by, SYS_memfd_create, {name, MFD_CLOEXEC}), "memfd_create");
   const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid(), 0));
   if (pidfd < 0) fail("pidfd_open");
-  // A memfd made by the guest's process, taken out of it: no descriptor of ours shows in the guest.
-  const auto share = [&](layout::Range range, uint64_t guest_prot) {
-    const int64_t remote = remote_syscall(SYS_memfd_create, {name, MFD_CLOEXEC});
-    if (remote < 0)
-      throw std::system_error(static_cast<int>(-remote), std::generic_category(), "memfd_create");
-    const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, remote, 0));
-    if (fd < 0) fail("pidfd_getfd");
-    if (ftruncate(fd, static_cast<off_t>(range.size)) != 0) fail("sizing the code cache");
-    map(range, guest_prot, MAP_SHARED | MAP_NORESERVE, static_cast<uint64_t>(remote));
-    remote_syscall(SYS_close, {static_cast<uint64_t>(remote)});
-    void* here =
-        mmap(nullptr, range.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-    close(fd);
-    if (here == MAP_FAILED) fail("mapping the code cache");
-    return static_cast<uint8_t*>(here);
-  };
-  code_->lookup = share(layout::kLookupTable, PROT_READ);
-  for (size_t i = 0; i < layout::kArenas.size(); ++i)
-    code_->arenas[i] = share(layout::kArenas[i], PROT_READ | PROT_EXEC);
+  const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, remote, 0));
   close(pidfd);
+  if (fd < 0) fail("pidfd_getfd");
+  if (ftruncate(fd, static_cast<off_t>(range.size)) != 0) fail("sizing the code cache");
+  check(remote_syscall(by, SYS_mmap,
+                       {range.start, range.size, guest_prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+                        remote, 0}),
+        "placing the code cache in the program's address space");
+  remote_syscall(by, SYS_close, {remote});
+  void* here = mmap(nullptr, range.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  close(fd);
+  if (here == MAP_FAILED) fail("mapping the code cache");
+  return static_cast<uint8_t*>(here);
+}
+
+std::shared_ptr<SharedCode> HostProcess::make_code_private(
+    HostThread& by, const std::array<uint64_t, layout::kArenas.size()>& used) {
+  auto own = std::make_shared<SharedCode>();
+  own->lookup = share(by, layout::kLookupTable, PROT_READ);
+  std::memcpy(own->lookup, code_->lookup, layout::kLookupTable.size);
+  for (size_t i = 0; i < layout::kArenas.size(); ++i) {
+    own->arenas[i] = share(by, layout::kArenas[i], PROT_READ | PROT_EXEC);
+    std::memcpy(own->arenas[i], code_->arenas[i], used[i] - layout::kArenas[i].start);
+  }
+  code_ = own;
+  return own;
 }
 
 int64_t HostProcess::remote_syscall(HostThread& by, uint64_t number,
@@ -276,7 +314,7 @@ int64_t HostProcess::remote_syscall(HostThread& by, uint64_t number,
   }
   const auto result = static_cast<int64_t>(regs.rax);
   by.set_registers(before);
-  for (const int signal : held) syscall(SYS_tgkill, pid(), by.tid(), signal);
+  for (const int signal : held) syscall(SYS_tkill, by.tid(), signal);
   return result;
 }
 

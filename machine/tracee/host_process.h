@@ -52,6 +52,13 @@ class HostProcess {
   // is stopped. For replay.
   static HostProcess start_empty();
 
+  // The process of `child`, which a thread of `parent` has just made by fork: stopped, with copies
+  // of all that the parent has; it shares the parent's code.
+  static HostProcess adopt(HostThread child, const HostProcess& parent);
+
+  // The process of `thread`, which stands at PTRACE_EVENT_EXEC: as start() returns it.
+  static HostProcess after_exec(HostThread thread);
+
   HostThread& thread() { return thread_; }
   pid_t pid() const { return thread_.tid(); }
   ProcessMemory& memory() { return *memory_; }
@@ -60,6 +67,10 @@ class HostProcess {
   // start().
   void install();
   std::shared_ptr<SharedCode> shared_code() const { return code_; }
+  // Puts code of its own in the place of what it shares with others, with the same contents up to
+  // the addresses in `used`. The stopped thread `by` makes the calls.
+  std::shared_ptr<SharedCode> make_code_private(
+      HostThread& by, const std::array<uint64_t, layout::kArenas.size()>& used);
 
   // Runs a system call in the stopped thread `by` and gives its result; the thread's registers are
   // as before. Needs install() (or a place to execute from: see cpp).
@@ -86,6 +97,8 @@ class HostProcess {
   }
 
  private:
+  uint8_t* share(HostThread& by, layout::Range range, uint64_t guest_prot);
+
   HostThread thread_;
   std::unique_ptr<ProcessMemory> memory_;
   std::shared_ptr<SharedCode> code_;

@@ -80,6 +80,19 @@ void SignalState::add_task(TaskId child, TaskId parent) {
   tasks_[child] = fresh;
 }
 
+SignalState SignalState::forked(TaskId parent, TaskId child) const {
+  SignalState copy;
+  copy.actions_ = actions_;
+  copy.tasks_[child] = tasks_.at(parent);
+  copy.tasks_[child].pending.clear();
+  return copy;
+}
+
+void SignalState::executed(TaskId task) {
+  for (auto& action : actions_) action = {action.handler == 1 ? uint64_t{1} : uint64_t{0}, 0, 0, 0};
+  tasks_.at(task).stack = {};
+}
+
 void SignalState::post(TaskId task, const SignalInfo& info) {
   auto& queue = task == 0 ? shared_ : tasks_.at(task).pending;
   if (info.number < 32)

@@ -51,6 +51,12 @@ class SignalState {
   void add_task(TaskId child, TaskId parent);
   void remove_task(TaskId task) { tasks_.erase(task); }
 
+  // Of a new process, whose only task `child` is a copy of `parent`: nothing is pending (fork(2)).
+  SignalState forked(TaskId parent, TaskId child) const;
+  // `task` has called execve and is alone: handlers are gone, what is ignored or pending stays
+  // (execve(2)).
+  void executed(TaskId task);
+
   // Task 0: to the process. A standard signal that is pending already is not queued again.
   void post(TaskId task, const SignalInfo& info);
   // The next signal that the task's mask lets through; its own before the process's, low first.

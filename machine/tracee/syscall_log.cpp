@@ -13,35 +13,43 @@ namespace heddle {
 
 static_assert(SyscallLog::kSize <= layout::kSyscallLog.size);
 
-SyscallLog::SyscallLog(HostProcess& process, const std::filesystem::path& file) {
-  const auto path = std::filesystem::absolute(file);
-  const auto refuse = [&](int error) {
-    throw std::system_error(error, std::generic_category(), "mapping " + path.string());
-  };
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0) refuse(errno);
+namespace {
+
+[[noreturn]] void refuse(const std::filesystem::path& path, int error) {
+  throw std::system_error(error, std::generic_category(), "mapping " + path.string());
+}
+
+}  // namespace
+
+SyscallLog::SyscallLog(HostProcess& process, const std::filesystem::path& file)
+    : path_(std::filesystem::absolute(file)) {
+  const int fd = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) refuse(path_, errno);
   // Allocated now: a full disk must be an error here, not a SIGBUS in the program.
   const int error = posix_fallocate(fd, 0, kSize);
   void* here = error ? MAP_FAILED : mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   const int code = error ? error : errno;
   close(fd);
-  if (here == MAP_FAILED) refuse(code);
+  if (here == MAP_FAILED) refuse(path_, code);
   log_ = static_cast<heddle_log*>(here);
   *log_ = {};
   log_->magic = HEDDLE_LOG_MAGIC;
   log_->mode = HEDDLE_LOG_RECORD;
   log_->capacity = kCapacity;
   clear(0);
+  attach(process);
+}
 
+void SyscallLog::attach(HostProcess& process) {
   // The process opens it by itself; the descriptor is gone before the program runs.
-  const uint64_t name = process.stage(path.string());
+  const uint64_t name = process.stage(path_.string());
   const int64_t remote = process.remote_syscall(SYS_open, {name, O_RDWR | O_CLOEXEC, 0});
-  if (remote < 0) refuse(static_cast<int>(-remote));
+  if (remote < 0) refuse(path_, static_cast<int>(-remote));
   const int64_t got = process.remote_syscall(
       SYS_mmap, {layout::kSyscallLog.start, kSize, PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_FIXED | MAP_POPULATE, static_cast<uint64_t>(remote), 0});
   process.remote_syscall(SYS_close, {static_cast<uint64_t>(remote)});
-  if (got < 0) refuse(static_cast<int>(-got));
+  if (got < 0) refuse(path_, static_cast<int>(-got));
 }
 
 SyscallLog::~SyscallLog() {

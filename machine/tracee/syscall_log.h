@@ -22,12 +22,16 @@ class SyscallLog {
   SyscallLog(const SyscallLog&) = delete;
   SyscallLog& operator=(const SyscallLog&) = delete;
 
+  // Maps it in another process of the tree, which must have been installed.
+  void attach(HostProcess& process);
+
   // The committed entries, oldest first. Whoever may write to the log must be stopped.
   std::span<const heddle_log_entry> entries() const;
   // Empties it; the next entry is going to be the event of that number.
   void clear(uint64_t first_event);
 
  private:
+  std::filesystem::path path_;
   heddle_log* log_ = nullptr;
 };
 

@@ -42,7 +42,8 @@ class TraceFile : public testing::Test {
                         {{0x10, {1, 2}}, {0x20, {}}},
                         FileRange{"", 0x2000, 7, 0x3000},
                         3,
-                        true};
+                        true,
+                        {9, 8}};
     event::Signal signal{11, true, true, {}};
     signal.siginfo[127] = 0xff;
     std::vector<EventBody> bodies{exec,

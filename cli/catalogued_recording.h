@@ -1,0 +1,34 @@
+// A recording's directory and its row in the catalog.
+#pragma once
+
+#include "cli/catalogued_run.h"
+
+namespace heddle::cli {
+
+class CataloguedRecording {
+ public:
+  // The trace goes to `directory`, or, where that is empty, to a new one of the store that is named
+  // after the trace's id. Throws where the directory cannot be made.
+  CataloguedRecording(const std::filesystem::path& directory,
+                      const std::vector<std::string>& command);
+
+  const std::filesystem::path& directory() const { return directory_; }
+
+  // The program was started: the trace is the newest one now.
+  void started();
+  void finished(const TraceEnd& end);
+  // The recorder failed; the trace holds what it had written.
+  void failed(const std::string& why);
+  // The program could not be started: as if nothing had been asked for.
+  void withdraw();
+
+ private:
+  void name_after_id(const std::filesystem::path& store, const std::string& command);
+
+  CataloguedRun run_;
+  std::filesystem::path directory_;
+  bool was_there_ = false;
+  std::optional<TraceId> id_;
+};
+
+}  // namespace heddle::cli

@@ -1,0 +1,35 @@
+#include "cli/imported_trace.h"
+
+#include <map>
+
+#include "cli/command_text.h"
+#include "trace_format/reader.h"
+
+namespace heddle::cli {
+
+TraceId import_trace(Catalog& catalog, const std::filesystem::path& path) {
+  TraceReader trace(path);
+  NewTrace row{path, {}, {}};
+  TraceEnd end;
+  bool ended = false;
+  std::map<TaskId, Ticks> ticks;
+  while (const auto event = trace.next()) {
+    ++end.events;
+    ticks[event->place.task] = event->place.ticks;
+    if (const auto* exec = std::get_if<event::Exec>(&event->body)) {
+      row.command = command_text(exec->arguments);
+    } else if (const auto* taint = std::get_if<event::Taint>(&event->body)) {
+      if (!end.tainted) end.tainted = taint->reason;
+    } else if (const auto* exit = std::get_if<event::ProcessExit>(&event->body)) {
+      end.status = exit->status;
+      ended = true;
+    }
+  }
+  for (const auto& [task, count] : ticks) end.ticks += count;
+  end.bytes = std::filesystem::file_size(path / "events");
+  const TraceId id = catalog.add_trace(row);
+  if (ended) catalog.finish_trace(id, end);
+  return id;
+}
+
+}  // namespace heddle::cli
