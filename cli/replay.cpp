@@ -18,6 +18,8 @@ int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
   TraceReader trace(location.path);
   const auto first = trace.next();
   if (!first) throw TraceError("the trace is empty: " + trace.cut_off());
+  translator::Options options;
+  options.runtime_syscalls = true;
   Replayer replayer(
       *first, [&](const std::string& content) { return trace.pinned(content); },
       [](int stream, std::span<const uint8_t> bytes) {
@@ -27,7 +29,8 @@ int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
           if (put <= 0) break;
           done += static_cast<size_t>(put);
         }
-      });
+      },
+      options);
   uint64_t events = 1;
   try {
     while (const auto event = trace.next()) {
@@ -37,6 +40,7 @@ int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
                      static_cast<unsigned long long>(event->number), taint->reason.c_str());
       ++events;
     }
+    replayer.catch_up();
   } catch (const Divergence& divergence) {
     std::fprintf(stderr, "heddle: %s\n", divergence.what());
     run.end(divergence.what());

@@ -70,7 +70,14 @@ void Recorder::drain() {
   const auto entries = log_->entries();
   if (entries.empty()) return;
   const uint64_t now = now_ns();
-  for (const auto& entry : entries) trace_.append(logged_call(entry, trace_.events(), now));
+  for (const auto& entry : entries) {
+    const uint64_t number = trace_.events();
+    if (entry.check != heddle_log_check(&entry, number))
+      throw std::logic_error("event " + std::to_string(number) + ", task " +
+                             std::to_string(entry.task) +
+                             ": its entry in the log of system calls is damaged");
+    trace_.append(logged_call(entry, number, now));
+  }
   drained_ += entries.size();
   log_->clear(trace_.events());
 }

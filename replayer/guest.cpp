@@ -17,6 +17,10 @@ constexpr uint64_t kPage = 0x1000;
 // What the kernel would let the first stack grow to (the default RLIMIT_STACK).
 constexpr uint64_t kStackSize = uint64_t{8} << 20;
 
+uint64_t page_up(uint64_t n) {
+  return (n + kPage - 1) & ~(kPage - 1);
+}
+
 [[noreturn]] void refuse(int64_t result, const std::string& what) {
   throw std::system_error(static_cast<int>(-result), std::generic_category(), what);
 }
@@ -56,6 +60,14 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
         SYS_mmap, {layout::kAccessLog.start, size, PROT_READ | PROT_WRITE,
                    MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0});
     if (is_error(got)) refuse(got, "placing the access log");
+  }
+  if (options.runtime_syscalls) {
+    const uint64_t size = page_up(sizeof(heddle_log) + kAnswers * sizeof(heddle_log_entry));
+    const int64_t got =
+        process_.remote_syscall(SYS_mmap, {layout::kSyscallLog.start, size, PROT_READ | PROT_WRITE,
+                                           MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0});
+    if (is_error(got)) refuse(got, "placing the log of system calls");
+    give_answers({});
   }
   apply(exec.contents);
   brk_start_ = brk_ = exec.brk;
@@ -216,6 +228,27 @@ void Guest::apply(const std::vector<MemoryEffect>& effects) {
                                " falls on unmapped memory");
     }
   }
+}
+
+void Guest::give_answers(std::span<const heddle_log_entry> entries) {
+  if (entries.size() > kAnswers) throw std::logic_error("more answers than the log has room for");
+  heddle_log log{};
+  log.magic = HEDDLE_LOG_MAGIC;
+  log.mode = HEDDLE_LOG_REPLAY;
+  log.capacity = kAnswers;
+  log.used = heddle_log_count(static_cast<uint32_t>(entries.size()));
+  std::vector<uint8_t> bytes(sizeof log + entries.size_bytes());
+  std::memcpy(bytes.data(), &log, sizeof log);
+  if (!entries.empty())
+    std::memcpy(bytes.data() + sizeof log, entries.data(), entries.size_bytes());
+  if (!memory().write(layout::kSyscallLog.start, bytes))
+    throw std::runtime_error("writing the log of system calls in the replaying process");
+}
+
+uint64_t Guest::answered() const {
+  const auto log = process_.memory().load<heddle_log>(layout::kSyscallLog.start);
+  if (!log) throw TraceeGone("the replaying process is gone");
+  return log->served;
 }
 
 ExtendedState Guest::extended_state(TaskId id) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "machine/kernel.h"
 #include "machine/tracee/extended_state.h"
@@ -15,6 +16,7 @@
 #include "machine/tracee/signal_state.h"
 #include "replayer/shared_objects.h"
 #include "trace_format/event.h"
+#include "trace_format/syscall_log.h"
 
 namespace heddle {
 
@@ -83,6 +85,13 @@ class Guest {
 
   // Canonical: see canonical_state.
   ExtendedState extended_state(TaskId task);
+
+  // With Options::runtime_syscalls: calls that the runtime is to answer in the next runs, in this
+  // order, if the guest makes them as the entries say; at most kAnswers. Any other call stops.
+  static constexpr size_t kAnswers = 2000;
+  void give_answers(std::span<const heddle_log_entry> entries);
+  // How many of them it did answer.
+  uint64_t answered() const;
 
  private:
   Guest() = default;

@@ -7,6 +7,7 @@
 
 #include "replayer/divergence.h"
 #include "replayer/guest.h"
+#include "replayer/held_calls.h"
 #include "replayer/output_descriptors.h"
 
 namespace heddle {
@@ -27,8 +28,11 @@ class Replayer {
   Replayer(const Event& exec, PinnedFiles files, OutputSink output,
            const translator::Options& options = {});
 
-  // Runs the program up to and over this event. Throws Divergence.
+  // Runs the program up to and over this event. Throws Divergence. With Options::runtime_syscalls
+  // the calls that the runtime can answer are held until the next event of another kind.
   void advance(const Event& event);
+  // Runs it over the events that are held.
+  void catch_up();
 
   // Before the program does what `event` says: brings its task there and checks it. Called by
   // advance(); by itself for tools that look at the state just before an event.
@@ -53,6 +57,8 @@ class Replayer {
     OutputDescriptors outputs;
     bool first = false;
   };
+  void perform(const Event& event);
+  void check_held(TaskId task, const Exit* exit);
   void apply(const Event& event, const event::Syscall& call);
   void apply(const Event& event, const event::Signal& signal);
   void compare(const Event& event, const event::StateHash& hash);
@@ -71,6 +77,7 @@ class Replayer {
   std::map<TaskId, std::shared_ptr<Process>> tasks_;
   std::shared_ptr<Process> current_;
   OutputSink output_;
+  HeldCalls held_;
   std::map<TaskId, uint64_t> saved_masks_;  // of tasks that rt_sigsuspend let signals into
   std::optional<int> status_;
 };

@@ -146,8 +146,10 @@ using EventBody =
                  event::TaskExit, event::ProcessExit, event::Taint, event::StateHash>;
 
 struct Event {
-  uint64_t number = 0;   // from 0, without gaps
-  uint64_t time_ns = 0;  // since the recording began, monotonic
+  uint64_t number = 0;  // from 0, without gaps
+  // Since the recording began, monotonic. Of a call logged in the tracee: when it was taken from
+  // the log, 0 where a killed recorder had not done so.
+  uint64_t time_ns = 0;
   Place place;
   // Registers before the event at its Place (Syscall, Instruction: rip at the instruction). Absent
   // where they were not captured (calls logged in the tracee).

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 #include "trace_format/trace.capnp.h"
 
@@ -205,7 +206,9 @@ EventBody take_body(wire::Event::Body::Reader in) {
 }  // namespace
 
 void encode(const Event& event, std::vector<uint8_t>& out) {
-  capnp::MallocMessageBuilder message;
+  // Most events fit into this, which spares clearing the usual first segment of 8 KiB.
+  capnp::word room[96]{};
+  capnp::MallocMessageBuilder message(kj::arrayPtr(room, std::size(room)));
   auto e = message.initRoot<wire::Event>();
   e.setNumber(event.number);
   e.setTimeNs(event.time_ns);

@@ -62,6 +62,7 @@ class HostProcess {
   HostThread& thread() { return thread_; }
   pid_t pid() const { return thread_.tid(); }
   ProcessMemory& memory() { return *memory_; }
+  const ProcessMemory& memory() const { return *memory_; }
 
   // Places the machine's memory, the runtime's code included; the vDSO is hidden. Once after
   // start().

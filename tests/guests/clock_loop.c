@@ -1,4 +1,5 @@
-// clock_loop [N]: reads the clock N times (1,000,000 if not told), as a busy server does.
+// clock_loop [N [spin]]: reads the clock N times (1,000,000 if not told), as a busy server does;
+// with `spin` it computes for ever after that.
 #include <stdlib.h>
 #include <time.h>
 
@@ -12,6 +13,10 @@ int main(int argc, char** argv) {
     CHECK(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
     CHECK(now.tv_sec > last.tv_sec || (now.tv_sec == last.tv_sec && now.tv_nsec >= last.tv_nsec));
     last = now;
+  }
+  if (argc > 2) {
+    for (volatile long spins = 0;; spins++) {
+    }
   }
   puts("clock_loop: ok");
   return 0;
