@@ -85,6 +85,9 @@ int record(const Options& options) {
   if (options.print_directory >= 0)
     dprintf(options.print_directory, "%s\n", entry.directory().c_str());
   const int status = run(*recorder, entry);
+  for (const auto& [reason, event] : recorder->taints())
+    std::fprintf(stderr, "heddle: tainted from event %llu on: %s\n",
+                 static_cast<unsigned long long>(event), reason.c_str());
   if (!options.quiet)
     std::fprintf(stderr, "heddle: recorded %s: %llu events, %llu bytes\n",
                  entry.directory().c_str(), static_cast<unsigned long long>(recorder->events()),

@@ -36,6 +36,9 @@ int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
   try {
     while (const auto event = trace.next()) {
       replayer.advance(*event);
+      if (const auto* taint = std::get_if<event::Taint>(&event->body))
+        std::fprintf(stderr, "heddle: tainted from event %llu on: %s\n",
+                     static_cast<unsigned long long>(event->number), taint->reason.c_str());
       ++events;
     }
     replayer.catch_up();

@@ -47,7 +47,8 @@ Exploration::Exploration(const std::filesystem::path& trace) : directory_(trace)
   cpuid_ = cpuid_answers(*recording_);
   std::vector<Module> modules;
   const auto consider = [&](uint64_t start, const std::optional<FileRange>& file) {
-    if (file && file->offset == 0) modules.push_back({start, reader_.pinned(file->content)});
+    if (file && file->offset == 0 && !file->content.empty())
+      modules.push_back({start, reader_.pinned(file->content)});
   };
   for (const auto& m : std::get<event::Exec>(recording_->front().body).mappings)
     consider(m.start, m.file);
@@ -215,7 +216,7 @@ Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions
 void Exploration::store(const Failure& failure, const std::filesystem::path& directory) {
   TraceWriter writer(directory);
   const auto pin = [&](const std::optional<FileRange>& file) {
-    if (file) writer.pin(reader_.pinned(file->content));
+    if (file && !file->content.empty()) writer.pin(reader_.pinned(file->content));
   };
   const Event& exec = recording_->front();
   for (const auto& mapping : std::get<event::Exec>(exec.body).mappings) pin(mapping.file);

@@ -5,11 +5,12 @@
 #include <optional>
 #include <set>
 
-#include "machine/syscalls/effects.h"
+#include "machine/syscalls/redirection.h"
 #include "machine/tracee/code_cache.h"
 #include "machine/tracee/guest_cpu.h"
 #include "machine/tracee/host_process.h"
 #include "machine/tracee/signal_state.h"
+#include "recorder/mapped_files.h"
 
 namespace heddle {
 
@@ -18,6 +19,7 @@ struct RecordedSpace {
   HostProcess process;
   std::shared_ptr<CodeCache> cache;  // shared with forks whose code is the same
   std::set<TaskId> slots;            // of state pages and scratch: in use
+  MappedFiles files;
 
   // The lowest free slot, taken. Throws std::runtime_error where there is none.
   TaskId take_slot();
@@ -32,7 +34,9 @@ struct RecordedProcess {
 // A system call that the kernel is executing for a task.
 struct RecordedCall {
   SyscallArguments arguments{};  // the guest's
-  SyscallArguments actual{};     // with out-buffers in the task's scratch
+  SyscallArguments actual{};     // what the kernel was given
+  std::optional<Redirection> redirection;
+  SyscallInputs inputs;
   Registers before;
   const Syscall* entry = nullptr;
   int64_t result = 0;

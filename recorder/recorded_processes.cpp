@@ -125,6 +125,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       auto space = std::make_shared<Space>();
       space->process = HostProcess::adopt(born, task.host());
       space->cache = task.process->space->cache;
+      space->files = task.process->space->files;
       fresh->process->space = std::move(space);
     }
   }
@@ -222,7 +223,9 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
                                         task.slot);
   task.context.registers = task.cpu->to_guest(task.thread().registers());
   task.context.phase = 0;
-  append(task, snapshot(task.host(), program, task.context.registers, trace_));
+  auto image = snapshot(task.host(), program, task.context.registers, trace_);
+  follow_image(task, image);
+  append(task, std::move(image));
 }
 
 void Recorder::exit_task(Task& task) {

@@ -8,6 +8,7 @@
 
 #include <cstring>
 
+#include "recorder/descriptors.h"
 #include "recorder/recorder.h"
 
 namespace heddle {
@@ -33,12 +34,12 @@ void Recorder::syscall(Task& task) {
   const SyscallArguments arguments{r[Register::rdi], r[Register::rsi], r[Register::rdx],
                                    r[Register::r10], r[Register::r8],  r[Register::r9]};
   const auto* entry = find(number);
-  if (!entry)
-    throw std::runtime_error("the program made system call " + std::to_string(number) +
-                             ", which heddle does not record");
-  switch (entry->replay) {
-    case Replay::answered: {
-      event::Syscall call{entry->number, arguments, -ENOSYS, {}, {}, 0, false};
+  switch (entry ? entry->replay : Replay::refused) {
+    case Replay::unsupported:
+      throw std::runtime_error(std::string("the program made system call ") + entry->name +
+                               ", which heddle does not record");
+    case Replay::refused: {
+      event::Syscall call{static_cast<uint32_t>(number), arguments, -ENOSYS, {}, {}, 0, false};
       append(task, call);
       return_from(task, -ENOSYS);
       return;
@@ -56,35 +57,22 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   call.arguments = call.actual = arguments;
   call.before = task.context.registers;
   call.entry = &entry;
-  const bool blocking = may_block(entry, arguments);
   auto& memory = task.memory();
+  // Regular files do not wait for anybody: their calls keep the token, and need no scratch.
+  const bool alone = tasks_.size() == 1;
+  const bool blocking = may_block(entry, arguments, memory) &&
+                        (alone || !transfers_data(entry) ||
+                         !is_regular_file(task.process->pid, static_cast<int>(arguments[0])));
   if (entry.number == SYS_rt_sigsuspend) {
     if (const auto mask = memory.load<uint64_t>(arguments[0])) {
       task.saved_mask = task.signals().mask(task.id);
       task.signals().set_mask(task.id, *mask);
     }
   }
-  if (blocking) {
-    // The kernel may write while another task runs: into the task's scratch, copied with the token.
-    uint64_t scratch = layout::kScratch.start + task.slot * layout::kScratchPerTask;
-    const uint64_t end = scratch + layout::kScratchPerTask;
-    for (const auto& output : entry.outputs) {
-      const uint64_t at = arguments[output.index];
-      uint64_t size = output.unit;
-      if (output.extent == Extent::result) size = arguments[2];
-      if (output.extent == Extent::elements) size = output.unit * arguments[output.other];
-      if (output.extent == Extent::returned) size = output.unit * arguments[2];
-      if (at == 0 || output.extent == Extent::vector || output.extent == Extent::message ||
-          output.extent == Extent::sized || size == 0 || size > end - scratch)
-        continue;
-      std::vector<uint8_t> bytes(size);
-      if (memory.read(at, bytes) != size) continue;
-      memory.write(scratch, bytes);
-      call.actual[output.index] = scratch;
-      scratch += (size + 63) & ~uint64_t{63};
-      if (scratch >= end) break;
-    }
-  }
+  if (blocking && !alone) redirect(task, call);
+  // MADV_FREE leaves it to the kernel when pages are lost: at once is one of its choices.
+  if (entry.number == SYS_madvise && arguments[2] == MADV_FREE) call.actual[2] = MADV_DONTNEED;
+  call.inputs = inputs(entry, call.actual, memory);
   task.call = call;
   task.state = State::in_kernel;
   task.cpu->start_syscall(task.context, entry.number, call.actual);
@@ -101,6 +89,30 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
     // What the task did up to this call comes before what others do while it waits in it.
     append(task, event::Switch{ready_.empty() ? 0 : ready_.front()}, &task.call->before);
   }
+}
+
+// The kernel may write while another task runs: into the task's scratch, copied with the token.
+void Recorder::redirect(Task& task, Call& call) {
+  auto& memory = task.memory();
+  const auto wanted = buffers(*call.entry, call.arguments, memory);
+  if (wanted.empty() || Redirection::room(wanted) > layout::kScratchPerTask) return;
+  const uint64_t scratch = layout::kScratch.start + task.slot * layout::kScratchPerTask;
+  call.redirection = Redirection::make(wanted, call.arguments, scratch, memory);
+  if (call.redirection) call.actual = call.redirection->arguments();
+}
+
+// What the kernel wrote, at the guest's addresses; copied there if it is elsewhere.
+std::vector<MemoryEffect> Recorder::effects_of(Task& task, const Call& call) {
+  auto& memory = task.memory();
+  auto written =
+      contents(effects(*call.entry, call.actual, call.result, memory, call.inputs), memory);
+  if (call.redirection) {
+    for (auto& effect : written) {
+      effect.address = call.redirection->original(effect.address);
+      memory.write(effect.address, effect.bytes);
+    }
+  }
+  return written;
 }
 
 bool Recorder::call_stopped(Task& task, int status) {
@@ -146,14 +158,6 @@ bool Recorder::call_stopped(Task& task, int status) {
   return false;
 }
 
-std::optional<FileRange> Recorder::mapped_file(Task& task, const Call& call) {
-  if (call.entry->number != SYS_mmap || call.result < 0 || (call.arguments[3] & MAP_ANONYMOUS))
-    return std::nullopt;
-  const std::string path = "/proc/" + std::to_string(task.process->pid) + "/fd/" +
-                           std::to_string(static_cast<int>(call.arguments[4]));
-  return FileRange{trace_.pin(path), call.arguments[5]};
-}
-
 // The completed call becomes an event, and its effects the guest's; with the token.
 void Recorder::write_call(Task& task) {
   const Call call = *task.call;
@@ -163,28 +167,16 @@ void Recorder::write_call(Task& task) {
   e.arguments = call.arguments;
   e.result = call.result;
   e.interrupted = call.interrupted;
-  e.file = mapped_file(task, call);
-  auto& memory = task.memory();
+  std::string tainted;
   if (!call.interrupted) {
-    e.effects = collect_effects(*call.entry, call.actual, call.result, memory);
-    for (auto& effect : e.effects) {
-      for (size_t i = 0; i < call.actual.size(); ++i) {
-        if (call.actual[i] == call.arguments[i] || effect.address != call.actual[i]) continue;
-        effect.address = call.arguments[i];
-        memory.write(effect.address, effect.bytes);
-      }
-    }
-  }
-  if (call.entry->replay == Replay::performed && call.result >= 0 && e.number != SYS_brk &&
-      e.number != SYS_madvise) {
-    const auto at = e.number == SYS_mmap ? static_cast<uint64_t>(call.result) : call.arguments[0];
-    const bool executable =
-        (e.number == SYS_mmap || e.number == SYS_mprotect) && (call.arguments[2] & PROT_EXEC) != 0;
-    code_changed(task, at, call.arguments[1], executable);
+    e.effects = effects_of(task, call);
+    tainted = follow_file(task, call, e) + follow_mapping(task, call, e) +
+              unknown_effects(*call.entry, call.actual, call.result, task.memory());
   }
   if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
   append(task, std::move(e), &call.before);
   if (!call.interrupted) return_from(task, call.result);
+  taint(task, tainted);
 }
 
 // Translations of changed code go. Where a fork shares them, this process gets its own first.

@@ -33,7 +33,9 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
   task->context.registers = task->cpu->to_guest(task->host().thread().registers());
   Event first;
   first.place = {1, 0, task->context.registers[Register::rip], 0};
-  first.body = snapshot(task->host(), program, task->context.registers, trace_);
+  auto image = snapshot(task->host(), program, task->context.registers, trace_);
+  follow_image(*task, image);
+  first.body = std::move(image);
   trace_.append(first);
   trace_.flush();
   log_->clear(trace_.events());

@@ -6,6 +6,8 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
 
 #include "machine/tracee/extended_state.h"
 #include "machine/tracee/signal_frame.h"
@@ -35,9 +37,10 @@ class Recorder {
   // without.
   uint64_t stops() const { return stops_; }
   uint64_t logged_calls() const { return drained_ + log_->entries().size(); }
-  Ticks ticks() const;  // of all tasks together
-  // Why a replay may differ: the first reason.
+  Ticks ticks() const;  // of all tasks together, those that have ended too
+  // Why a replay may differ: the first reason; and all, with the first event of each.
   const std::optional<std::string>& tainted() const { return tainted_; }
+  const std::map<std::string, uint64_t>& taints() const { return taints_; }
 
  private:
   using Task = RecordedTask;
@@ -64,8 +67,19 @@ class Recorder {
   void write_call(Task& task);
   void virtual_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
   void return_from(Task& task, int64_t result);
-  std::optional<FileRange> mapped_file(Task& task, const Call& call);
+  void redirect(Task& task, Call& call);
+  std::vector<MemoryEffect> effects_of(Task& task, const Call& call);
   void code_changed(Task& task, uint64_t start, uint64_t size, bool executable);
+
+  // recorded_mappings.cpp; a text says why the trace is tainted
+  void follow_image(Task& task, const event::Exec& image);
+  std::string follow_mapping(Task& task, const Call& call, event::Syscall& e);
+  std::string map_file(Task& task, const Call& call, event::Syscall& e);
+  std::string attach_segment(Task& task, const Call& call, event::Syscall& e);
+  std::string follow_file(Task& task, const Call& call, event::Syscall& e);
+  void taint(const Task& task, const std::string& reason);
+  std::set<const Space*> spaces() const;
+  std::set<pid_t> tree() const;  // processes
 
   // recorded_processes.cpp
   void clone(Task& task, const SyscallArguments& arguments);
@@ -94,12 +108,14 @@ class Recorder {
   std::deque<TaskId> ready_;
   std::vector<std::unique_ptr<Task>> ended_tasks_;  // while somebody may hold a reference
   TaskId last_task_ = 1;
+  SharedNumbers shared_;
   std::optional<std::string> tainted_;
   Ticks ended_ticks_ = 0;  // of tasks that are over
+  std::map<std::string, uint64_t> taints_;
   bool ended_ = false;
   int status_ = 0;
   uint64_t stops_ = 0;
-  uint64_t drained_ = 0;  // calls of the log that are events of the trace
+  uint64_t drained_ = 0;   // calls of the log that are events of the trace
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 

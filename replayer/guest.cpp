@@ -88,6 +88,12 @@ Guest::~Guest() {
 }
 
 std::unique_ptr<Guest> Guest::fork() {
+  auto copy = copied();
+  copy->shared_ = shared_->separate(copy->process_);
+  return copy;
+}
+
+std::unique_ptr<Guest> Guest::copied() {
   std::unique_ptr<Guest> copy(new Guest());
   copy->process_ = process_.fork_checkpoint();
   copy->cache_ = cache_;
@@ -97,6 +103,7 @@ std::unique_ptr<Guest> Guest::fork() {
   copy->current_ = current_;
   copy->brk_start_ = brk_start_;
   copy->brk_ = brk_;
+  copy->shared_ = shared_;
   copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, *cache_, copy->process_.thread(), 1);
   return copy;
 }
@@ -143,7 +150,7 @@ void Guest::add_task(TaskId parent, TaskId child, const SyscallRequest& request)
 std::unique_ptr<Guest> Guest::fork_process(TaskId parent, TaskId child,
                                            const SyscallRequest& request) {
   activate(parent);
-  auto copy = fork();
+  auto copy = copied();
   copy->tasks_.clear();
   copy->tasks_[child] = child_context(parent, child, request);
   copy->extended_.clear();
@@ -213,7 +220,8 @@ void Guest::complete(TaskId id, const event::Instruction& answer, unsigned lengt
 
 void Guest::apply(const std::vector<MemoryEffect>& effects) {
   for (const auto& effect : effects) {
-    if (!memory().write(effect.address, effect.bytes)) {
+    if (!memory().write(effect.address, effect.bytes) &&
+        !shared_->write(process_, effect.address, effect.bytes)) {
       char where[32];
       std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(effect.address));
       throw std::runtime_error(std::string("a recorded memory effect at ") + where +
@@ -241,80 +249,6 @@ uint64_t Guest::answered() const {
   const auto log = process_.memory().load<heddle_log>(layout::kSyscallLog.start);
   if (!log) throw TraceeGone("the replaying process is gone");
   return log->served;
-}
-
-int64_t Guest::map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
-                        const FileRange& file, uint64_t offset) {
-  const uint64_t path = process_.stage(std::filesystem::absolute(files_(file.content)).string());
-  const int64_t fd = process_.remote_syscall(SYS_open, {path, 0 /* O_RDONLY */, 0});
-  if (is_error(fd)) refuse(fd, "opening the pinned file " + file.content);
-  const int64_t got = process_.remote_syscall(
-      SYS_mmap, {address, size, prot, (flags & ~uint64_t{MAP_SHARED | MAP_PRIVATE}) | MAP_PRIVATE,
-                 static_cast<uint64_t>(fd), offset});
-  process_.remote_syscall(SYS_close, {static_cast<uint64_t>(fd)});
-  return got;
-}
-
-int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> expected,
-                       const std::optional<FileRange>& file) {
-  const auto& a = request.arguments;
-  if (expected && is_error(*expected)) return *expected;
-  switch (request.number) {
-    case SYS_brk: {
-      uint64_t wanted = expected ? static_cast<uint64_t>(*expected) : a[0];
-      if (wanted < brk_start_) wanted = brk_;
-      const uint64_t from = page_up(brk_), to = page_up(wanted);
-      if (to > from) {
-        const int64_t got = process_.remote_syscall(
-            SYS_mmap, {from, to - from, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, ~0ull, 0});
-        if (is_error(got)) refuse(got, "growing the heap");
-      } else if (to < from) {
-        process_.remote_syscall(SYS_munmap, {to, from - to});
-      }
-      brk_ = wanted;
-      return static_cast<int64_t>(brk_);
-    }
-    case SYS_mmap: {
-      const uint64_t address = expected ? static_cast<uint64_t>(*expected) : a[0];
-      const uint64_t flags = a[3] | (expected ? MAP_FIXED : 0);
-      int64_t got;
-      if (file) {
-        got = map_file(address, a[1], a[2], flags, *file, file->offset);
-      } else {
-        got = process_.remote_syscall(
-            SYS_mmap,
-            {address, a[1], a[2], (flags & ~uint64_t{MAP_GROWSDOWN}) | MAP_ANONYMOUS, ~0ull, 0});
-      }
-      if (!is_error(got))
-        code_changed(static_cast<uint64_t>(got), page_up(a[1]), (a[2] & PROT_EXEC) != 0);
-      if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mmap");
-      return got;
-    }
-    case SYS_mremap: {
-      auto arguments = a;
-      if (expected && static_cast<uint64_t>(*expected) != a[0]) {
-        arguments[3] = MREMAP_MAYMOVE | MREMAP_FIXED;
-        arguments[4] = static_cast<uint64_t>(*expected);
-      }
-      const int64_t got = process_.remote_syscall(SYS_mremap, arguments);
-      code_changed(a[0], page_up(a[1]), false);
-      if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mremap");
-      return got;
-    }
-    case SYS_munmap:
-    case SYS_mprotect:
-    case SYS_madvise: {
-      const int64_t got = process_.remote_syscall(request.number, a);
-      if (request.number != SYS_madvise)
-        code_changed(a[0], page_up(a[1]),
-                     request.number == SYS_mprotect && (a[2] & PROT_EXEC) != 0);
-      return expected ? *expected : got;
-    }
-    default:
-      throw std::logic_error("system call " + std::to_string(request.number) +
-                             " has no effect on the address space that can be repeated");
-  }
 }
 
 ExtendedState Guest::extended_state(TaskId id) {

@@ -14,6 +14,7 @@
 #include "machine/tracee/guest_cpu.h"
 #include "machine/tracee/signal_frame.h"
 #include "machine/tracee/signal_state.h"
+#include "replayer/shared_objects.h"
 #include "trace_format/event.h"
 #include "trace_format/syscall_log.h"
 
@@ -76,6 +77,11 @@ class Guest {
   bool pop_frame(TaskId task, SignalState& signals);
 
   void apply(const std::vector<MemoryEffect>& effects);
+  // The memory may hold other code than before, or is executable now.
+  void code_changed(uint64_t start, uint64_t size, bool executable);
+  // What the tree of processes maps shared.
+  const std::shared_ptr<SharedObjects>& shared() const { return shared_; }
+  void use(std::shared_ptr<SharedObjects> shared) { shared_ = std::move(shared); }
 
   // Canonical: see canonical_state.
   ExtendedState extended_state(TaskId task);
@@ -89,14 +95,18 @@ class Guest {
 
  private:
   Guest() = default;
+  std::unique_ptr<Guest> copied();
   void activate(TaskId task);
   TaskContext child_context(TaskId parent, TaskId child, const SyscallRequest& request);
-  void code_changed(uint64_t start, uint64_t size, bool executable);
   void set_extended_state(TaskId task, const ExtendedState& state);
   int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
                    const FileRange& file, uint64_t offset);
 
+  int64_t map_object(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
+                     const FileRange& file);
+
   HostProcess process_;
+  std::shared_ptr<SharedObjects> shared_ = std::make_shared<SharedObjects>();
   std::shared_ptr<CodeCache> cache_;
   std::unique_ptr<GuestCpu> cpu_;
   PinnedFiles files_;

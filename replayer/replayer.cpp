@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include "machine/syscalls/effects.h"
+#include "machine/syscalls/file_changes.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/guest_code.h"
 #include "machine/tracee/state_hash.h"
@@ -244,8 +245,15 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
     virtualised(event, call);
     return;
   }
-  if (known && known->replay == Replay::performed) guest().perform(request, call.result, call.file);
+  if (known && known->replay == Replay::performed)
+    guest().perform(request, call.result, call.file);
+  else if (call.file)
+    guest().shared()->update(*call.file, call.object_bytes);
   guest().apply(call.effects);
+  // A write to a mapped file may have changed code.
+  if (known && !call.effects.empty() &&
+      file_change(*known, call.arguments, call.result, guest().memory()))
+    for (const auto& e : call.effects) guest().code_changed(e.address, e.bytes.size(), false);
   guest().complete(task, call.result);
 }
 
@@ -283,7 +291,9 @@ void Replayer::exec(const Event& event, const event::Exec& image) {
   auto process = current_;
   remove_tasks(*process, task);
   process->guest->remove_task(task);
+  const auto shared = process->guest->shared();
   process->guest = std::make_shared<Guest>(image, files_, options_, event.place);
+  process->guest->use(shared);
   process->signals.executed(task);
   process->outputs.executed();
 }

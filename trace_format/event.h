@@ -24,6 +24,11 @@ struct MemoryEffect {
 struct FileRange {
   std::string content;  // name in the trace's files/ directory: hex digest of the contents
   uint64_t offset = 0;  // bytes from the start of the file
+  // Where object is not 0 this is about a shared mapping, whose stores every mapping of the object
+  // sees: `content` (empty: zeros) is then only what the object holds from `offset` on, and the
+  // object has object_size bytes. A file has one number, from 1, through all of a trace.
+  uint32_t object = 0;
+  uint64_t object_size = 0;
   bool operator==(const FileRange&) const = default;
 };
 
@@ -68,9 +73,12 @@ struct Syscall {
   std::array<uint64_t, 6> arguments{};
   int64_t result = 0;  // as in rax: negative errno on failure
   std::vector<MemoryEffect> effects;
-  std::optional<FileRange> file;  // mmap of a file: what it shows
-  TaskId child = 0;               // clone, clone3: the new task
-  bool interrupted = false;       // ended by a signal; restart is told by result (-ERESTART*)
+  // mmap and shmat: what the mapping shows. A call that wrote to an object that is mapped: which
+  // one, the size that it has now, and `object_bytes` from file->offset on.
+  std::optional<FileRange> file;
+  TaskId child = 0;          // clone, clone3: the new task
+  bool interrupted = false;  // ended by a signal; restart is told by result (-ERESTART*)
+  std::vector<uint8_t> object_bytes{};
   bool operator==(const Syscall&) const = default;
 };
 

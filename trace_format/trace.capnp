@@ -10,8 +10,10 @@ struct Effect {
 }
 
 struct FileRange {
-  content @0 :Text;   # lower-case hexadecimal digits only; empty: none
+  content @0 :Text;   # lower-case hexadecimal digits only
   offset @1 :UInt64;
+  object @2 :UInt32;  # 0 with an empty content: there is no file
+  objectSize @3 :UInt64;
 }
 
 struct Mapping {
@@ -69,6 +71,7 @@ struct Syscall {
   file @4 :FileRange;
   child @5 :UInt32;
   interrupted @6 :Bool;
+  objectBytes @7 :Data;
 }
 
 struct Instruction {

@@ -38,11 +38,13 @@ void put(wire::FileRange::Builder out, const std::optional<FileRange>& file) {
   if (!file) return;
   out.setContent(file->content);
   out.setOffset(file->offset);
+  out.setObject(file->object);
+  out.setObjectSize(file->object_size);
 }
 
 std::optional<FileRange> take(wire::FileRange::Reader in) {
-  if (in.getContent().size() == 0) return std::nullopt;
-  FileRange file{in.getContent().cStr(), in.getOffset()};
+  if (in.getContent().size() == 0 && in.getObject() == 0) return std::nullopt;
+  FileRange file{in.getContent().cStr(), in.getOffset(), in.getObject(), in.getObjectSize()};
   if (file.content.find_first_not_of("0123456789abcdef") != std::string::npos)
     throw TraceError("a pinned file's name is not a digest");
   return file;
@@ -96,6 +98,7 @@ struct Encoder {
     put(o.initFile(), e.file);
     o.setChild(e.child);
     o.setInterrupted(e.interrupted);
+    o.setObjectBytes({e.object_bytes.data(), e.object_bytes.size()});
   }
   void operator()(const event::Instruction& e) {
     auto o = out.initInstruction();
@@ -162,6 +165,7 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.file = take(i.getFile());
       e.child = i.getChild();
       e.interrupted = i.getInterrupted();
+      e.object_bytes.assign(i.getObjectBytes().begin(), i.getObjectBytes().end());
       return e;
     }
     case wire::Event::Body::INSTRUCTION: {

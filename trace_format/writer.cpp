@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -101,9 +103,44 @@ void TraceWriter::write_chunk(uint16_t kind, const std::vector<uint8_t>& payload
 }
 
 std::string TraceWriter::pin(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) fail("reading " + file.string());
-  const std::vector<char> contents((std::istreambuf_iterator<char>(in)), {});
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail("reading " + file.string());
+  struct stat info {};
+  const auto ns = [](const timespec& t) {
+    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
+  };
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  std::vector<uint8_t> contents;
+  Looks looks{};
+  if (fstat(fd, &info) == 0) {
+    looks = {info.st_dev, info.st_ino, static_cast<uint64_t>(info.st_size), ns(info.st_mtim),
+             ns(info.st_ctim)};
+    contents.reserve(static_cast<size_t>(info.st_size));
+  }
+  if (const auto known = pinned_.find(looks); known != pinned_.end()) {
+    close(fd);
+    return known->second;
+  }
+  while (true) {
+    constexpr size_t kPiece = 1 << 20;
+    const size_t at = contents.size();
+    contents.resize(at + kPiece);
+    const ssize_t got = read(fd, contents.data() + at, kPiece);
+    contents.resize(at + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("reading " + file.string());
+    if (got == 0) break;
+  }
+  close(fd);
+  const auto name = pin(contents);
+  // A file that changed a moment ago can change again without looking different.
+  constexpr uint64_t kSettled = 2'000'000'000;
+  if (ns(now) > kSettled + std::max(looks[3], looks[4])) pinned_[looks] = name;
+  return name;
+}
+
+std::string TraceWriter::pin(std::span<const uint8_t> contents) {
   const XXH128_hash_t digest = XXH3_128bits(contents.data(), contents.size());
   char name[33];
   std::snprintf(name, sizeof name, "%016llx%016llx", static_cast<unsigned long long>(digest.high64),
@@ -111,7 +148,8 @@ std::string TraceWriter::pin(const std::filesystem::path& file) {
   const auto path = directory_ / "files" / name;
   if (!std::filesystem::exists(path)) {
     std::ofstream out(path, std::ios::binary);
-    out.write(contents.data(), static_cast<std::streamsize>(contents.size()));
+    out.write(reinterpret_cast<const char*>(contents.data()),
+              static_cast<std::streamsize>(contents.size()));
     out.close();
     if (!out) fail("writing " + path.string());
   }

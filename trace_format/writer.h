@@ -1,8 +1,12 @@
 // Writes a trace: see docs/trace-format.md for its invariants.
 #pragma once
 
+#include <array>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "trace_format/event.h"
@@ -28,7 +32,9 @@ class TraceWriter {
   void finish();
 
   // Copies the file's contents into the trace under the name of their digest, once; returns it.
+  // A file that looks as it did (device, inode, size, times) is not read again.
   std::string pin(const std::filesystem::path& file);
+  std::string pin(std::span<const uint8_t> contents);
 
   uint64_t events() const { return next_; }
   uint64_t bytes() const { return bytes_; }  // written to the events file
@@ -41,7 +47,11 @@ class TraceWriter {
   void write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,
                    uint32_t count);
 
+  // Device, inode, size, modification and change time (ns) of a file.
+  using Looks = std::array<uint64_t, 5>;
+
   std::filesystem::path directory_;
+  std::map<Looks, std::string> pinned_;
   int fd_ = -1;
   std::unique_ptr<TraceTail> tail_;  // holds what pending_ does
   std::vector<uint8_t> pending_;

@@ -1,157 +1,172 @@
 #include "machine/syscalls/effects.h"
 
-#include <asm/ioctl.h>
-#include <asm/ioctls.h>
+#include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
+#include <sys/file.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 
-namespace heddle {
-namespace {
+#include "machine/syscalls/extents.h"
 
-// Bytes that an ioctl writes through its third argument.
-uint64_t ioctl_output(uint64_t command) {
-  switch (command) {
-    case TCGETS:
-      return 36;  // struct termios of the kernel
-    case TIOCGWINSZ:
-      return 8;
-    case TIOCGPGRP:
-    case FIONREAD:
-      return 4;
-    case TCSETS:
-    case TCSETSW:
-    case TCSETSF:
-    case TIOCSWINSZ:
-    case TIOCSPGRP:
-    case FIONBIO:
-      return 0;
-    default:
-      return _IOC_DIR(command) & _IOC_READ ? _IOC_SIZE(command) : 0;
-  }
+namespace heddle {
+
+SyscallInputs inputs(const Syscall& call, const SyscallArguments& arguments,
+                     const GuestMemory& memory) {
+  SyscallInputs out;
+  for (size_t i = 0; i < arguments.size(); ++i)
+    input_lengths(call, i, arguments, memory, out.lengths);
+  return out;
 }
 
-class Collector {
+std::vector<MemoryRange> effects(const Syscall& call, const SyscallArguments& arguments,
+                                 int64_t result, const GuestMemory& memory,
+                                 const SyscallInputs& before) {
+  std::vector<MemoryRange> out;
+  const CompletedCall done{arguments, result, memory, before};
+  if (result == -EFAULT) {
+    for (const auto& buffer : buffers(call, arguments, memory))
+      if (buffer.written) out.push_back({buffer.address, buffer.size});
+  } else {
+    for (size_t i = 0; i < arguments.size(); ++i) written_ranges(call, i, done, out);
+    if (call.more_effects) call.more_effects(done, out);
+  }
+  std::erase_if(out, [](const MemoryRange& r) { return r.address == 0 || r.size == 0; });
+  return out;
+}
+
+std::vector<MemoryEffect> contents(const std::vector<MemoryRange>& ranges,
+                                   const GuestMemory& memory) {
+  std::vector<MemoryEffect> out;
+  for (const auto& range : ranges) {
+    MemoryEffect effect{range.address, {}};
+    // Piecewise: what a call says it might have written may be more than there is.
+    constexpr uint64_t kPiece = 1 << 20;
+    while (effect.bytes.size() < range.size) {
+      const size_t at = effect.bytes.size();
+      const size_t wanted = std::min<uint64_t>(kPiece, range.size - at);
+      effect.bytes.resize(at + wanted);
+      const size_t got = memory.read(range.address + at, std::span(effect.bytes).subspan(at));
+      effect.bytes.resize(at + got);
+      if (got < wanted) break;
+    }
+    if (!effect.bytes.empty()) out.push_back(std::move(effect));
+  }
+  return out;
+}
+
+std::string unknown_effects(const Syscall& call, const SyscallArguments& arguments, int64_t result,
+                            const GuestMemory& memory) {
+  if (!call.taint) return {};
+  return call.taint({arguments, result, memory, {}});
+}
+
+std::optional<uint64_t> temporary_mask(const Syscall& call, const SyscallArguments& arguments,
+                                       const GuestMemory& memory) {
+  uint64_t at = 0, size = 0;
+  switch (call.number) {
+    case SYS_rt_sigsuspend:
+      at = arguments[0];
+      size = arguments[1];
+      break;
+    case SYS_ppoll:
+      at = arguments[3];
+      size = arguments[4];
+      break;
+    case SYS_epoll_pwait:
+    case SYS_epoll_pwait2:
+      at = arguments[4];
+      size = arguments[5];
+      break;
+    case SYS_pselect6: {
+      struct Wire {
+        uint64_t mask, size;
+      };
+      if (const auto wire = memory.load<Wire>(arguments[5])) {
+        at = wire->mask;
+        size = wire->size;
+      }
+      break;
+    }
+    default:
+      return std::nullopt;
+  }
+  if (at == 0 || size != sizeof(uint64_t)) return std::nullopt;
+  return memory.load<uint64_t>(at);
+}
+
+namespace {
+
+// Appends a buffer and what its contents point at.
+class BufferList {
  public:
-  Collector(const GuestMemory& memory, std::vector<MemoryEffect>& out)
+  BufferList(const GuestMemory& memory, std::vector<SyscallBuffer>& out)
       : memory_(memory), out_(out) {}
 
-  void add(uint64_t address, uint64_t size) {
-    if (address == 0 || size == 0) return;
-    MemoryEffect effect{address, std::vector<uint8_t>(size)};
-    effect.bytes.resize(memory_.read(address, effect.bytes));
-    if (!effect.bytes.empty()) out_.push_back(std::move(effect));
+  int add(SyscallBuffer buffer) {
+    if (buffer.address == 0 || buffer.size == 0) return -1;
+    out_.push_back(buffer);
+    return static_cast<int>(out_.size()) - 1;
   }
 
-  void add_vector(uint64_t vector, uint64_t count, uint64_t bytes) {
-    for (uint64_t i = 0; i < count && bytes > 0; ++i) {
-      const auto part = memory_.load<iovec>(vector + i * sizeof(iovec));
+  void parts(int array, uint64_t count) {
+    if (array < 0) return;
+    const uint64_t at = out_[static_cast<size_t>(array)].address;
+    for (uint64_t i = 0; i < count; ++i) {
+      struct Part {
+        uint64_t base, size;
+      };
+      const auto part = memory_.load<Part>(at + i * sizeof(Part));
       if (!part) return;
-      const uint64_t n = std::min<uint64_t>(bytes, part->iov_len);
-      add(reinterpret_cast<uint64_t>(part->iov_base), n);
-      bytes -= n;
+      add({part->base, part->size, true, false, -1, array, i * sizeof(Part)});
     }
+  }
+
+  // The msghdr at `offset` in buffer `inside`.
+  void message(int inside, uint64_t offset) {
+    struct Header {
+      uint64_t name;
+      uint32_t name_size, padding;
+      uint64_t parts, count, control, control_size;
+    };
+    if (inside < 0) return;
+    const uint64_t at = out_[static_cast<size_t>(inside)].address + offset;
+    const auto header = memory_.load<Header>(at);
+    if (!header) return;
+    add({header->name, header->name_size, true, false, -1, inside,
+         offset + offsetof(Header, name)});
+    add({header->control, header->control_size, true, false, -1, inside,
+         offset + offsetof(Header, control)});
+    const uint64_t count = std::min<uint64_t>(header->count, 1024);
+    parts(
+        add({header->parts, count * 16, false, true, -1, inside, offset + offsetof(Header, parts)}),
+        count);
   }
 
  private:
   const GuestMemory& memory_;
-  std::vector<MemoryEffect>& out_;
+  std::vector<SyscallBuffer>& out_;
 };
 
 }  // namespace
 
-std::vector<MemoryEffect> collect_effects(const Syscall& call, const SyscallArguments& a,
-                                          int64_t result, const GuestMemory& memory) {
-  std::vector<MemoryEffect> effects;
-  Collector collect(memory, effects);
-  const bool failed = result < 0;
-  // A sleep that a signal ends tells what was left.
-  if (failed && call.number != SYS_nanosleep && call.number != SYS_clock_nanosleep) return effects;
-  if (call.number == SYS_ioctl) collect.add(a[2], ioctl_output(a[1]));
-  if (call.number == SYS_fcntl && (a[1] == F_GETLK || a[1] == F_OFD_GETLK)) collect.add(a[2], 32);
-  if (call.number == SYS_prctl && a[0] == PR_GET_NAME) collect.add(a[1], 16);
-  const auto count = static_cast<uint64_t>(failed ? 0 : result);
-  for (const auto& output : call.outputs) {
-    const uint64_t at = a[output.index];
-    if (at == 0) continue;
-    switch (output.extent) {
-      case Extent::fixed:
-        collect.add(at, output.unit);
-        break;
-      case Extent::result:
-        collect.add(at, count);
-        break;
-      case Extent::elements:
-        collect.add(at, output.unit * a[output.other]);
-        break;
-      case Extent::returned:
-        collect.add(at, output.unit * count);
-        break;
-      case Extent::vector:
-        collect.add_vector(at, a[output.other], count);
-        break;
-      case Extent::sized:
-        collect.add(at,
-                    std::min<uint32_t>(memory.load<uint32_t>(a[output.other]).value_or(0), 256));
-        break;
-      case Extent::message:
-        if (const auto header = memory.load<msghdr>(at)) {
-          collect.add(at, sizeof *header);
-          collect.add(reinterpret_cast<uint64_t>(header->msg_name), header->msg_namelen);
-          collect.add(reinterpret_cast<uint64_t>(header->msg_control), header->msg_controllen);
-          collect.add_vector(reinterpret_cast<uint64_t>(header->msg_iov), header->msg_iovlen,
-                             count);
-        }
-        break;
-    }
+std::vector<SyscallBuffer> buffers(const Syscall& call, const SyscallArguments& arguments,
+                                   const GuestMemory& memory) {
+  std::vector<SyscallBuffer> out;
+  BufferList list(memory, out);
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const auto extent = call.arguments[i].extent;
+    const uint64_t room = room_of(call, i, arguments, memory);
+    const bool data = extent == Extent::returned || extent == Extent::counted ||
+                      extent == Extent::address || extent == Extent::sized;
+    const int index =
+        list.add({arguments[i], room, extent != Extent::vector, !data, static_cast<int>(i), -1, 0});
+    if (extent == Extent::vector) list.parts(index, room / 16);
+    if (extent == Extent::message) list.message(index, 0);
+    if (extent == Extent::messages)
+      for (uint64_t at = 0; at < room; at += 64) list.message(index, at);
   }
-  return effects;
-}
-
-bool may_block(const Syscall& call, const SyscallArguments& a) {
-  if (call.number == SYS_futex) {
-    const auto command = a[1] & FUTEX_CMD_MASK;
-    return command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET || command == FUTEX_LOCK_PI ||
-           command == FUTEX_WAIT_REQUEUE_PI;
-  }
-  return call.may_block;
-}
-
-std::optional<CloneArguments> clone_arguments(uint64_t number, const SyscallArguments& a,
-                                              const GuestMemory& memory) {
-  CloneArguments clone;
-  if (number == SYS_clone) {
-    clone.flags = a[0];
-    clone.stack = a[1];
-    clone.parent_tid = a[2];
-    clone.child_tid = a[3];
-    clone.tls = a[4];
-    clone.pidfd = a[2];
-    return clone;
-  }
-  if (number == SYS_fork) return clone;
-  if (number == SYS_vfork) {
-    clone.flags = 0x4100;  // CLONE_VM, CLONE_VFORK
-    return clone;
-  }
-  if (number != SYS_clone3) return std::nullopt;
-  struct Wire {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
-  };
-  const auto wire = memory.load<Wire>(a[0]);
-  if (!wire) return std::nullopt;
-  clone.flags = wire->flags;
-  clone.stack = wire->stack == 0 ? 0 : wire->stack + wire->stack_size;
-  clone.parent_tid = wire->parent_tid;
-  clone.child_tid = wire->child_tid;
-  clone.tls = wire->tls;
-  clone.pidfd = wire->pidfd;
-  return clone;
+  return out;
 }
 
 }  // namespace heddle

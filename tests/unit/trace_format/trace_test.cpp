@@ -40,8 +40,14 @@ class TraceFile : public testing::Test {
     exec.contents.push_back({0x7000, std::vector<uint8_t>(4096, 7)});
     exec.reserved.push_back({0x60000000, 0x1000});
     exec.brk = 0x555555;
-    event::Syscall call{1,   {1, 2, 3, 4, 5, 6}, -11, {{0x10, {1, 2}}, {0x20, {}}}, std::nullopt, 3,
-                        true};
+    event::Syscall call{1,
+                        {1, 2, 3, 4, 5, 6},
+                        -11,
+                        {{0x10, {1, 2}}, {0x20, {}}},
+                        FileRange{"", 0x2000, 7, 0x3000},
+                        3,
+                        true,
+                        {9, 8}};
     event::Signal signal{11, true, true, {}};
     signal.siginfo[127] = 0xff;
     std::vector<EventBody> bodies{exec,

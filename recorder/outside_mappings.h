@@ -1,0 +1,15 @@
+// Who else can change what a shared mapping shows.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <set>
+
+namespace heddle {
+
+// Does a process that is not of `tree` map the file that `pid` maps at `start`, shared and
+// writable? Processes whose maps we may not read are passed over.
+bool written_by_others(const std::set<pid_t>& tree, pid_t pid, uint64_t start);
+
+}  // namespace heddle
