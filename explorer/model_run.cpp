@@ -13,7 +13,11 @@
 #include "replayer/divergence.h"
 
 namespace heddle {
-namespace {}  // namespace
+namespace {
+
+constexpr int64_t kRestart = -512;  // ERESTARTSYS of the kernel (include/linux/errno.h)
+
+}  // namespace
 
 std::string_view name(Verdict verdict) {
   switch (verdict) {
@@ -107,6 +111,13 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
       return Step::goes_on;
     }
     case SyscallAnswer::Kind::blocks:
+      if (!answer.effects.empty()) {
+        // The kernel writes before it waits: an attempt of its own, then the call is made again.
+        SyscallAnswer attempt = answer;
+        attempt.result = kRestart;
+        finish_call(task, request, attempt, true);
+        guest.apply(attempt.effects);
+      }
       // What the task did up to this call comes before what others do while it waits in it.
       add(event::Switch{0}, task);
       waiting_[task] = request;
@@ -200,7 +211,7 @@ void ModelRun::deliver(TaskId task, const SignalInfo& info) {
   const auto disposition = signals.disposition(info.number);
   if (disposition == SignalState::Disposition::handle) {
     add(e, task);
-    if (guest.push_frame(task, signals, info)) return;
+    if (guest.push_frame(task, signals, info, s_.kernel.take_saved_mask(task))) return;
     e.number = SIGSEGV;
   } else if (disposition != SignalState::Disposition::terminate &&
              disposition != SignalState::Disposition::core) {
@@ -237,7 +248,7 @@ ModelRun::Step ModelRun::settle_before_running(TaskId task) {
   const auto waiting = waiting_.find(task);
   if (waiting != waiting_.end()) {
     const SyscallAnswer answer = s_.kernel.collect(task);
-    const bool again = answer.result <= -512 && answer.result >= -516;
+    const bool again = answer.result == kRestart;
     finish_call(task, waiting->second, answer, again);
     waiting_.erase(waiting);
     if (!again) {
@@ -292,7 +303,11 @@ bool ModelRun::find_runnable() {
   runnable_ = s_.kernel.runnable();
   while (runnable_.empty()) {
     if (!s_.kernel.advance_time()) {
-      end(Verdict::deadlock, s_.kernel.deadlock_description());
+      if (s_.kernel.waits_for_outside())
+        end(Verdict::infeasible,
+            "only the outside could go on: " + s_.kernel.deadlock_description());
+      else
+        end(Verdict::deadlock, s_.kernel.deadlock_description());
       return false;
     }
     runnable_ = s_.kernel.runnable();
