@@ -39,6 +39,7 @@ ModelKernel::ModelKernel(std::shared_ptr<const std::vector<Event>> recording)
       signals_(*recording_),
       input_output_(recording_),
       tids_(recording_->tids()) {
+  tids_.try_emplace(1, kFirstTid + 1);
   queue_.add(1);
   signals_.add_task(1, 0);
 }
@@ -189,9 +190,12 @@ void ModelKernel::jump_to(uint64_t time) {
   settle();
 }
 
+uint64_t ModelKernel::next_due() const {
+  return std::min({queue_.first_deadline(), clocks_.next_alarm(), signals_.next_outside()});
+}
+
 bool ModelKernel::advance_time() {
-  const uint64_t next =
-      std::min({queue_.first_deadline(), clocks_.next_alarm(), signals_.next_outside()});
+  const uint64_t next = next_due();
   if (next == kNever) return false;
   jump_to(next);
   return true;

@@ -44,6 +44,10 @@ class ModelKernel {
   // Tasks that wait with a time limit, by deadline; and time jumping to one's deadline.
   std::vector<TaskId> sleepers() const { return queue_.sleepers(); }
   void advance_to(TaskId sleeper);
+  // When something happens though no task does anything; never: the greatest number.
+  uint64_t next_due() const;
+  // The task is the last of those that can run.
+  void preempt(TaskId task) { queue_.yield(task); }
   uint64_t now_ns() const { return queue_.now(); }
 
   // A signal to take before the task runs on.

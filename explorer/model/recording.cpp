@@ -183,8 +183,9 @@ ObjectId Recording::make(int descriptor) {
 }
 
 void Recording::index(size_t number, const Event& event, const event::Syscall& call) {
-  if (call.number == SYS_set_tid_address && event.place.task == 1 && !tids_.contains(1))
-    tids_[1] = call.result;
+  if (call.number == SYS_set_tid_address || call.number == SYS_gettid)
+    tids_.try_emplace(event.place.task, call.result);
+  if (call.number == SYS_getpid) tids_.try_emplace(1, call.result);
   if (call.child != 0) tids_[call.child] = call.result;
   if (call.interrupted) return;
   calls_[call.number].push_back(number);

@@ -138,7 +138,7 @@ std::optional<SyscallAnswer> Signals::call(const SyscallRequest& request, const 
                                            const std::map<TaskId, int64_t>& tids, RunQueue& queue) {
   const auto& a = request.arguments;
   const TaskId task = request.place.task;
-  const int64_t own_pid = tids.contains(1) ? tids.at(1) : 0;
+  const int64_t own_pid = tids.at(1);
   const auto of_tid = [&](uint64_t tid) -> TaskId {
     for (const TaskId candidate : tasks_)
       if (tids.contains(candidate) && tids.at(candidate) == static_cast<int32_t>(tid))
