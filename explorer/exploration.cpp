@@ -126,8 +126,14 @@ RunOutcome Exploration::run_limited(const Schedule& schedule, const RunLimits& l
 
 std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
   Pct::Options estimate;
-  estimate.ticks = recorded_.ticks;
-  for (const uint64_t pc : points_) estimate.accesses += recorded_.executions[pc];
+  estimate.ticks = recorded_.ticks - std::min(recorded_.ticks, start().ticks);
+  std::set<uint64_t> updating;
+  for (const Target& target : targets_) {
+    if (target.first_updates) updating.insert(target.first_pc);
+    if (target.second_updates) updating.insert(target.second_pc);
+  }
+  for (const uint64_t pc : points_)
+    estimate.accesses += recorded_.executions[pc] * (updating.contains(pc) ? 2 : 1);
   const auto portfolio = make_portfolio(options.seed, targets_, estimate);
   const auto begun = std::chrono::steady_clock::now();
   for (uint64_t run = 0; run < options.schedules; ++run) {

@@ -115,7 +115,7 @@ class Recorder {
   bool ended_ = false;
   int status_ = 0;
   uint64_t stops_ = 0;
-  uint64_t drained_ = 0;   // calls of the log that are events of the trace
+  uint64_t drained_ = 0;  // calls of the log that are events of the trace
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 

@@ -235,7 +235,11 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
       current_->signals.set_mask(task, *mask);
     }
   }
-  if (call.interrupted && call.result <= -512) return;  // executed again after the handler
+  if (call.interrupted && call.result <= -512) {
+    // Executed again, after the handler if there is one.
+    guest().apply(call.effects);
+    return;
+  }
   const auto* known = find(call.number);
   if (call.child != 0) {
     add_child(event, call, request);

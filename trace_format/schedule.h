@@ -18,8 +18,8 @@ struct ScheduleStep {
 };
 
 // Steps are in the order in which they happen. Where no step applies (a task blocks or ends with no
-// step at that point) the next task is the runnable one that has waited longest, so an empty
-// Schedule is a valid one.
+// step at that point, or has run for very long while others could) the next task is the runnable
+// one that has waited longest, so an empty Schedule is a valid one.
 struct Schedule {
   std::vector<ScheduleStep> steps;
   bool operator==(const Schedule&) const = default;
