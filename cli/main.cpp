@@ -1,3 +1,6 @@
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
 #include <cstdio>
 #include <exception>
 
@@ -17,6 +20,23 @@ int or_one_line(int failed, const std::function<int()>& verb) {
 
 }  // namespace heddle::cli
 
+namespace {
+
+// What heddle decides on the way, for who looks into it; results and errors are the verbs'.
+void add_log_option(CLI::App& app) {
+  spdlog::set_default_logger(spdlog::stderr_logger_st("heddle"));
+  spdlog::set_pattern("heddle: %v");
+  spdlog::set_level(spdlog::level::warn);
+  app.add_option_function<std::string>(
+         "--log",
+         [](const std::string& level) { spdlog::set_level(spdlog::level::from_str(level)); },
+         "What to tell on the way: warn (the default), info, debug or trace")
+      ->check(CLI::IsMember({"warn", "info", "debug", "trace"}))
+      ->envname("HEDDLE_LOG");
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   CLI::App app{
       "heddle records a run of a program, replays it exactly and explores its interleavings"};
@@ -26,6 +46,7 @@ int main(int argc, char** argv) {
     return std::string("heddle: ") + error.what() + " (heddle --help says more)\n";
   });
   int status = 0;
+  add_log_option(app);
   heddle::cli::add_catalog_option(app);
   heddle::cli::add_record(app, status);
   heddle::cli::add_replay(app, status);

@@ -1,4 +1,5 @@
 #include <linux/sched.h>
+#include <spdlog/spdlog.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -153,6 +154,10 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   if (wanted->flags & CLONE_PIDFD) written(CLONE_PIDFD, wanted->pidfd);
   if (shares_memory) written(CLONE_CHILD_SETTID, wanted->child_tid);
   e.child = fresh->id;
+  spdlog::debug("task {} makes task {}, a {}", task.id, fresh->id,
+                thread_of_process ? "thread"
+                : shares_memory   ? "process by vfork"
+                                  : "process");
   append(task, e, &before);
   return_from(task, e.result);
   if (thread_of_process) task.signals().add_task(fresh->id, task.id);
