@@ -65,6 +65,14 @@ struct CodeCache::Block {
 CodeCache::CodeCache(std::shared_ptr<SharedCode> code, translator::Options options)
     : code_(std::move(code)), options_(options) {
   for (size_t i = 0; i < next_.size(); ++i) next_[i] = layout::kArenas[i].start;
+  clear_lookup(0);
+}
+
+// An empty entry holds an address that belongs to another one: a zero would be address 0's.
+void CodeCache::clear_lookup(uint64_t pc) {
+  const uint64_t index = pc & 0xffff;
+  const heddle_lookup_entry empty{index == 0, 0};
+  std::memcpy(code_->lookup + index * sizeof empty, &empty, sizeof empty);
 }
 
 CodeCache::~CodeCache() = default;
@@ -241,9 +249,8 @@ void CodeCache::invalidate(uint64_t start, uint64_t size) {
     if (const auto in = incoming_.find(t.pc); in != incoming_.end())
       for (const auto& link : in->second) patch(link.field, link.stub);
     heddle_lookup_entry entry;
-    uint8_t* slot = code_->lookup + (t.pc & 0xffff) * sizeof entry;
-    std::memcpy(&entry, slot, sizeof entry);
-    if (entry.guest == t.pc) std::memset(slot, 0, sizeof entry);
+    std::memcpy(&entry, code_->lookup + (t.pc & 0xffff) * sizeof entry, sizeof entry);
+    if (entry.guest == t.pc) clear_lookup(t.pc);
     for (const auto& split : t.splits) splits_.erase(split.pc);
     it = by_pc_.erase(it);
   }

@@ -53,6 +53,7 @@ class CodeCache {
   struct Block;
   Block* translate(uint64_t pc, const GuestMemory& memory, const translator::Options& options);
   void add_links(Block* block);
+  void clear_lookup(uint64_t pc);
   void patch(uint64_t field, uint64_t target);
   uint8_t* writable(uint64_t host) const;
 

@@ -245,7 +245,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         case ExitKind::illegal:
           return fault(pc, SIGILL, ILL_ILLOPN, pc);
         case ExitKind::unreadable:
-          return fault(pc, SIGSEGV, SEGV_MAPERR, pc);
+          return fault(pc, SIGSEGV, SEGV_MAPERR, pc + site->length);
         default:
           break;
       }

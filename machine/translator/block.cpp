@@ -19,11 +19,11 @@ Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Op
 Translation Block::translate() {
   uint64_t pc = pc_;
   while (true) {
-    size_t readable = 0;
-    const auto in = decode(source_, pc, &readable);
+    std::optional<uint8_t> cut_at;
+    const auto in = decode(source_, pc, &cut_at);
     origin(pc);
     if (!in) {
-      exit(readable == 0 ? ExitKind::unreadable : ExitKind::illegal, pc);
+      exit(cut_at ? ExitKind::unreadable : ExitKind::illegal, pc).length = cut_at.value_or(0);
       t_.end = pc + 1;
       break;
     }
@@ -84,26 +84,12 @@ bool Block::instruction(const Instruction& in) {
     case ZYDIS_MNEMONIC_XBEGIN:
       exit(ExitKind::illegal, in.pc).length = in.info.length;
       return false;
-    case ZYDIS_MNEMONIC_INT:
-    case ZYDIS_MNEMONIC_SYSENTER:
-    case ZYDIS_MNEMONIC_WRFSBASE:
-    case ZYDIS_MNEMONIC_WRGSBASE:
-    case ZYDIS_MNEMONIC_RDGSBASE:
-      exit(ExitKind::unsupported, in.pc).length = in.info.length;
-      return false;
     default:
       break;
   }
-  if (in.info.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) {
-    exit(ExitKind::illegal, in.pc).length = in.info.length;
+  if (refused(in)) {
+    exit(ExitKind::unsupported, in.pc).length = in.info.length;
     return false;
-  }
-  for (unsigned i = 0; i < in.info.operand_count; ++i) {
-    if (in.operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-        in.operands[i].mem.segment == ZYDIS_REGISTER_GS && in.info.mnemonic != ZYDIS_MNEMONIC_NOP) {
-      exit(ExitKind::unsupported, in.pc).length = in.info.length;
-      return false;
-    }
   }
 
   if (options_.log_accesses) {
@@ -140,6 +126,32 @@ void Block::copy(const Instruction& in) {
     break;
   }
   check(a_.embed(code.data(), in.info.length), "a copied instruction");
+  hide_instruction_pointer(in);
+}
+
+// fnstenv, fnsave and fxsave store the address of the last x87 instruction, which is one of the
+// code cache. It shows as 0.
+void Block::hide_instruction_pointer(const Instruction& in) {
+  const bool narrow = in.info.operand_width == 16;
+  int32_t at = 0;
+  uint32_t size = narrow ? 2 : 4;
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FNSAVE:
+      at = narrow ? 6 : 12;
+      break;
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64:
+      at = 8;
+      size = in.info.mnemonic == ZYDIS_MNEMONIC_FXSAVE64 ? 8 : 4;
+      break;
+    default:
+      return;
+  }
+  Mem field = memory(in, 0, true);
+  field.addOffset(at);
+  field.setSize(size);
+  check(a_.mov(field, imm(0)), "an x87 instruction pointer");
 }
 
 void Block::special(const Instruction& in, SpecialInstruction which) {

@@ -22,6 +22,7 @@ class Block {
   // block.cpp: the walk over the guest's instructions. Returns false where the block is over.
   bool instruction(const Instruction& in);
   void copy(const Instruction& in);
+  void hide_instruction_pointer(const Instruction& in);
   void special(const Instruction& in, SpecialInstruction which);
   void syscall(const Instruction& in);
   Translation finish();
@@ -42,6 +43,7 @@ class Block {
   void log_access(const Instruction& in, const OperandAccess& access);
   void log_call(uint64_t pc, Register argument);
   void log_entry(uint64_t pc, const std::vector<Spill>& spills);
+  void load_address(const Instruction& in, const OperandAccess& access);  // into rax
   void point(uint64_t pc, uint8_t phase);
   bool splittable(const Instruction& in) const;
   bool split(const Instruction& in, bool with_point, bool with_stop);

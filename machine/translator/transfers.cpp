@@ -126,10 +126,6 @@ void Block::counted_branch(const Instruction& in) {
 }
 
 bool Block::transfer(const Instruction& in) {
-  if (in.info.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) {
-    exit(ExitKind::unsupported, in.pc).length = in.info.length;
-    return true;
-  }
   switch (in.info.mnemonic) {
     case ZYDIS_MNEMONIC_JRCXZ:
     case ZYDIS_MNEMONIC_JECXZ:
