@@ -126,32 +126,38 @@ void Block::copy(const Instruction& in) {
     break;
   }
   check(a_.embed(code.data(), in.info.length), "a copied instruction");
-  hide_instruction_pointer(in);
+  hide_x87_pointers(in);
 }
 
-// fnstenv, fnsave and fxsave store the address of the last x87 instruction, which is one of the
-// code cache. It shows as 0.
-void Block::hide_instruction_pointer(const Instruction& in) {
-  const bool narrow = in.info.operand_width == 16;
-  int32_t at = 0;
-  uint32_t size = narrow ? 2 : 4;
+// fnstenv, fnsave and fxsave store where the last x87 instruction was, an address of the code
+// cache, and what it was; segments and, with some vendors, all of it are lost when the kernel
+// switches tasks. They show as 0.
+void Block::hide_x87_pointers(const Instruction& in) {
+  const auto clear = [&](int32_t at, uint32_t size) {
+    Mem field = memory(in, 0, true);
+    field.addOffset(at);
+    field.setSize(size);
+    check(a_.mov(field, imm(0)), "x87 pointers");
+  };
   switch (in.info.mnemonic) {
     case ZYDIS_MNEMONIC_FNSTENV:
     case ZYDIS_MNEMONIC_FNSAVE:
-      at = narrow ? 6 : 12;
+      if (in.info.operand_width == 16) {
+        clear(6, 8);
+      } else {
+        clear(12, 8);
+        clear(20, 8);
+      }
       break;
     case ZYDIS_MNEMONIC_FXSAVE:
     case ZYDIS_MNEMONIC_FXSAVE64:
-      at = 8;
-      size = in.info.mnemonic == ZYDIS_MNEMONIC_FXSAVE64 ? 8 : 4;
+      clear(6, 2);
+      clear(8, 8);
+      clear(16, 8);
       break;
     default:
-      return;
+      break;
   }
-  Mem field = memory(in, 0, true);
-  field.addOffset(at);
-  field.setSize(size);
-  check(a_.mov(field, imm(0)), "an x87 instruction pointer");
 }
 
 void Block::special(const Instruction& in, SpecialInstruction which) {

@@ -22,7 +22,7 @@ class Block {
   // block.cpp: the walk over the guest's instructions. Returns false where the block is over.
   bool instruction(const Instruction& in);
   void copy(const Instruction& in);
-  void hide_instruction_pointer(const Instruction& in);
+  void hide_x87_pointers(const Instruction& in);
   void special(const Instruction& in, SpecialInstruction which);
   void syscall(const Instruction& in);
   Translation finish();
@@ -36,7 +36,8 @@ class Block {
   void tick_and_link(uint64_t target);
   void link(uint64_t target);
   void link_if(uint8_t condition, uint64_t target);
-  void indirect();  // tick and look up the target in rax (slot 0)
+  // Ticks and looks up the target in rax (slot 0); the transfer has added to rsp.
+  void indirect(const Instruction& in, int32_t stack_change);
 
   // instrument.cpp: access log, access points, splitting.
   void log_accesses(const Instruction& in);

@@ -137,6 +137,17 @@ bool Block::splittable(const Instruction& in) const {
   if (found.size() != 1 || found[0].index != 0) return false;
   const auto& access = found[0];
   if (!access.read || !access.written || access.locked || access.bit_string) return false;
+  // xadd and cmpxchg may write a register of their own operand's address.
+  const auto& mem = in.operands[0].mem;
+  for (unsigned i = 1; i < in.info.operand_count; ++i) {
+    const auto& op = in.operands[i];
+    if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || !(op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+      continue;
+    const auto written = general_register(op.reg.value);
+    if (written &&
+        (written == general_register(mem.base) || written == general_register(mem.index)))
+      return false;
+  }
   return access.size == 1 || access.size == 2 || access.size == 4 || access.size == 8;
 }
 

@@ -38,7 +38,7 @@ void Block::tick_and_link(uint64_t target) {
   exit(ExitKind::budget, target);
 }
 
-void Block::indirect() {
+void Block::indirect(const Instruction& in, int32_t stack_change) {
   const Label zero = a_.newLabel(), hit = a_.newLabel();
   const std::vector<Spill> spills{{Register::rax, 0}, {Register::rcx, 1}};
   spill(Register::rcx, 1);
@@ -59,10 +59,14 @@ void Block::indirect() {
   unspill(Register::rdx, 2);
   auto& miss = exit(ExitKind::miss, 0);
   miss.pc_in_rax = true;
+  miss.transfer = in.pc;
+  miss.stack_change = stack_change;
   miss.spills = spills;
   a_.bind(zero);
   auto& budget = exit(ExitKind::budget, 0);
   budget.pc_in_rax = true;
+  budget.transfer = in.pc;
+  budget.stack_change = stack_change;
   budget.spills = spills;
   a_.bind(hit);
   a_.mov(state(HEDDLE_STATE_TARGET), x86::rdx);
@@ -144,7 +148,7 @@ bool Block::transfer(const Instruction& in) {
           link(target);
       } else {
         load_target(in);
-        indirect();
+        indirect(in, 0);
       }
       return true;
     case ZYDIS_MNEMONIC_CALL:
@@ -154,18 +158,19 @@ bool Block::transfer(const Instruction& in) {
       } else {
         load_target(in);
         push_return_address(in.next());
-        indirect();
+        indirect(in, -8);
       }
       return true;
-    case ZYDIS_MNEMONIC_RET:
+    case ZYDIS_MNEMONIC_RET: {
+      const auto extra = static_cast<int32_t>(
+          in.info.raw.imm[0].size != 0 ? in.info.raw.imm[0].value.u & 0xffff : 0);
       spill(Register::rax, 0);
       origin(in.pc, {{Register::rax, 0}});
       a_.pop(x86::rax);
-      if (in.info.raw.imm[0].size != 0)
-        a_.lea(x86::rsp,
-               x86::ptr(x86::rsp, static_cast<int32_t>(in.info.raw.imm[0].value.u & 0xffff)));
-      indirect();
+      if (extra != 0) a_.lea(x86::rsp, x86::ptr(x86::rsp, extra));
+      indirect(in, 8 + extra);
       return true;
+    }
     default:
       break;
   }

@@ -60,6 +60,10 @@ struct ExitSite {
   uint8_t phase = 0;       // point, stop
   uint8_t length = 0;      // bytes of the instruction at pc (syscall, special, trap, illegal)...
                            // or as many of it as can be read (unreadable)
+  // pc_in_rax: the transfer at `transfer` has added `stack_change` to rsp. One to an address that
+  // is not canonical faults there, before it has any effect.
+  uint64_t transfer = 0;
+  int32_t stack_change = 0;
   SpecialInstruction special = SpecialInstruction::rdtsc;
   Register special_operand = Register::rax;  // rdrand, rdseed, rdpid: destination
   uint8_t special_size = 0;                  // ... and its size in bytes

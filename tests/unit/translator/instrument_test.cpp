@@ -67,6 +67,8 @@ TEST(Instrument, WhatOtherCoresCannotTearIsNotSplit) {
       {0xa4},                    // movsb
       {0x0f, 0xab, 0x07},        // bts [rdi],eax: the bit may lie in another word
       {0x0f, 0xc7, 0x0f},        // cmpxchg8b [rdi]
+      {0x0f, 0xc0, 0x20},        // xadd [rax],ah: writes a register of its address
+      {0x0f, 0xb1, 0x08},        // cmpxchg [rax],ecx: likewise
       {0x39, 0x07},              // cmp [rdi],eax
       {0x8f, 0x07},              // pop [rdi]
   };
