@@ -48,7 +48,7 @@ class PageSource final : public translator::CodeSource {
   };
   const Page& get(uint64_t address) const {
     auto [it, fresh] = pages_.try_emplace(address);
-    if (fresh && memory_.executable(address, epoch_))
+    if (fresh && !layout::machines_own(address) && memory_.executable(address, epoch_))
       it->second.size = memory_.read(address, it->second.bytes);
     return it->second;
   }

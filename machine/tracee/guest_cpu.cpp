@@ -257,7 +257,8 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
           return fault(SIGILL, ILL_ILLOPN, pc);
         case ExitKind::unreadable: {
           const uint64_t at = pc + site->length;
-          return fault(SIGSEGV, memory.load<uint8_t>(at) ? SEGV_ACCERR : SEGV_MAPERR, at);
+          const bool mapped = !layout::machines_own(at) && memory.load<uint8_t>(at);
+          return fault(SIGSEGV, mapped ? SEGV_ACCERR : SEGV_MAPERR, at);
         }
         default:
           break;

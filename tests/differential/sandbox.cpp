@@ -1,8 +1,6 @@
 #include "tests/differential/sandbox.h"
 
-#include <Zydis/Zydis.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,15 +10,15 @@
 #include <system_error>
 
 #include "machine/tracee/guest_code.h"
+#include "tests/differential/single_step.h"
 
 namespace heddle::differential {
 namespace {
 
 constexpr size_t kMemorySize = kDataSize + kPage + kStackSize;
 constexpr size_t kLegacySize = 512, kHeaderSize = 64, kAvxSize = 256;
-constexpr size_t kX87Pointers = 6;            // opcode and addresses of the last x87 instruction
-constexpr uint64_t kTrapAndResume = 0x10100;  // flags that stepping and faults leave behind
-constexpr size_t kSoftware = 464;             // bytes up to 512 are the kernel's
+constexpr size_t kX87Pointers = 6;  // opcode and addresses of the last x87 instruction
+constexpr size_t kSoftware = 464;   // bytes up to 512 are the kernel's
 
 [[noreturn]] void fail(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -39,31 +37,6 @@ uint8_t* share(HostProcess& process, size_t size, const std::function<void(uint6
   close(fd);
   close(pidfd);
   return static_cast<uint8_t*>(here);
-}
-
-struct Decoded {
-  ZydisDecodedInstruction info{};
-  ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
-};
-
-std::optional<Decoded> decode(const translator::CodeSource& code, uint64_t pc) {
-  ZydisDecoder decoder;
-  ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-  uint8_t bytes[15];
-  const size_t got = code.read(pc, bytes);
-  Decoded d;
-  if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, got, &d.info, d.operands)))
-    return std::nullopt;
-  return d;
-}
-
-Registers guest_registers(const user_regs_struct& regs) {
-  Registers r;
-  r.values = {regs.rax,    regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp,
-              regs.rsi,    regs.rdi, regs.r8,  regs.r9,  regs.r10, regs.r11,
-              regs.r12,    regs.r13, regs.r14, regs.r15, regs.rip, regs.eflags & ~kTrapAndResume,
-              regs.fs_base};
-  return r;
 }
 
 }  // namespace
@@ -155,30 +128,18 @@ std::optional<std::vector<Step>> Sandbox::step_native(size_t limit, State* final
   Registers now = program_.registers;
   Ticks ticks = 0;
   while (true) {
-    const auto in = decode(code, now[Register::rip]);
-    const bool again = !path.empty() &&
-                       path.back().registers[Register::rip] == now[Register::rip] && in &&
-                       in->info.meta.category == ZYDIS_CATEGORY_STRINGOP;
+    const uint64_t pc = now[Register::rip];
+    const bool again =
+        !path.empty() && path.back().registers[Register::rip] == pc && iterates(code, pc);
     if (!again) path.push_back({now, ticks});
     if (path.size() > limit) return std::nullopt;
-    if (ptrace(PTRACE_SINGLESTEP, thread.tid(), nullptr, nullptr) != 0) fail("single-stepping");
-    const int status = thread.wait();
-    if (!WIFSTOPPED(status) || stop_event(status) != 0)
-      throw std::runtime_error("the sandbox's process ended");
-    const auto info = thread.signal_info();
-    const Registers next = guest_registers(thread.registers());
-    if (!is_signal_stop(status, SIGTRAP) || info.si_code != TRAP_TRACE) {
-      *final_state = {next, extended(), memory(), info};
+    const SingleStep step = single_step(thread, process_.memory());
+    if (!step.done) {
+      *final_state = {step.registers, extended(), memory(), step.signal};
       return path;
     }
-    if (in &&
-        (in->info.mnemonic == ZYDIS_MNEMONIC_PUSHFQ || in->info.mnemonic == ZYDIS_MNEMONIC_PUSHF)) {
-      // The stepping's own trap flag.
-      const auto pushed = process_.memory().load<uint16_t>(next[Register::rsp]);
-      process_.memory().store<uint16_t>(next[Register::rsp], *pushed & ~uint16_t{0x100});
-    }
-    ticks += ticks_of(code, now[Register::rip], next[Register::rip]);
-    now = next;
+    ticks += ticks_of(code, pc, step.registers[Register::rip]);
+    now = step.registers;
   }
 }
 
@@ -199,25 +160,6 @@ TaskContext Sandbox::context() const {
 
 State Sandbox::state(const TaskContext& context, const siginfo_t& signal, bool with_memory) {
   return {context.registers, extended(), with_memory ? memory() : std::vector<uint8_t>(), signal};
-}
-
-Ticks ticks_of(const translator::CodeSource& code, uint64_t from, uint64_t to) {
-  const auto in = decode(code, from);
-  if (!in) return 0;
-  switch (in->info.meta.category) {
-    case ZYDIS_CATEGORY_CALL:
-    case ZYDIS_CATEGORY_RET:
-      return 1;
-    case ZYDIS_CATEGORY_COND_BR:
-    case ZYDIS_CATEGORY_UNCOND_BR: {
-      const auto& operand = in->operands[0];
-      if (operand.type != ZYDIS_OPERAND_TYPE_IMMEDIATE) return 1;
-      const uint64_t target = from + in->info.length + static_cast<uint64_t>(operand.imm.value.s);
-      return to == target && target <= from ? 1 : 0;
-    }
-    default:
-      return 0;
-  }
 }
 
 }  // namespace heddle::differential

@@ -65,8 +65,4 @@ class Sandbox {
   std::unique_ptr<GuestCpu> cpu_;
 };
 
-// Ticks that the instruction at `from` counts when control goes on at `to`, by the definition in
-// machine/translator/translator.h, worked out apart from the translator.
-Ticks ticks_of(const translator::CodeSource& code, uint64_t from, uint64_t to);
-
 }  // namespace heddle::differential
