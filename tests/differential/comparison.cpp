@@ -199,10 +199,10 @@ std::optional<std::string> Comparison::logging() {
       const auto& e = entries[at++];
       if (e.pc != step.registers[Register::rip] || e.address != operand.address ||
           e.size != operand.size || e.kind != static_cast<uint32_t>(operand.kind) ||
-          budget() - e.ticks_left != step.ticks)
+          e.ticks != step.ticks)
         return where + " of " + std::to_string(operand.size) + " bytes is logged as at " +
-               hex(e.pc) + " tick " + std::to_string(budget() - e.ticks_left) + " to " +
-               hex(e.address) + " of " + std::to_string(e.size) + " bytes";
+               hex(e.pc) + " tick " + std::to_string(e.ticks) + " to " + hex(e.address) + " of " +
+               std::to_string(e.size) + " bytes";
     }
   }
   if (at != entries.size()) return "an access too many is logged at " + hex(entries[at].pc);
