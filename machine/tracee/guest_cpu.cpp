@@ -252,6 +252,8 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         case ExitKind::trap:
           // The breakpoint instruction is behind the guest when its signal comes.
           context.registers[Register::rip] = pc + site->length;
+          if (memory.load<uint8_t>(pc + site->length - 1) == 0xf1)  // int1
+            return fault(SIGTRAP, TRAP_BRKPT, pc + site->length);
           return fault(SIGTRAP, SI_KERNEL, 0);
         case ExitKind::illegal:
           return fault(SIGILL, ILL_ILLOPN, pc);
@@ -333,6 +335,11 @@ void GuestCpu::keep_running(bool soon) {
     memory.store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
     // A count of 0 is a budget exit already under way.
     if (state.ticks_left > 1) {
+      auto regs = thread_.registers();
+      if (const auto* origin = cache_->origin_at(regs.rip); origin && origin->counting) {
+        regs.rcx -= state.ticks_left - 1;
+        thread_.set_registers(regs);
+      }
       memory.store<uint64_t>(state_ + offsetof(heddle_task_state, ticks_granted),
                              state.ticks_granted - (state.ticks_left - 1));
       memory.store<uint64_t>(state_ + HEDDLE_STATE_TICKS_LEFT, 1);

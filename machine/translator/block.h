@@ -57,7 +57,8 @@ class Block {
   void spill(Register reg, uint8_t slot);
   void unspill(Register reg, uint8_t slot);
   void origin(uint64_t pc, std::vector<Spill> spills = {}, bool access_log = false);
-  ExitSite& exit(ExitKind kind, uint64_t pc);  // emits the int3
+  void count_tick(uint64_t pc, const std::vector<Spill>& spills);  // leaves ticks_left in rcx
+  ExitSite& exit(ExitKind kind, uint64_t pc);                      // emits the int3
   void store_address(uint32_t state_offset, const asmjit::Label& label);
   void store_constant(uint32_t state_offset, uint64_t value);
   uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }

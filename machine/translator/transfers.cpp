@@ -15,6 +15,16 @@ void Block::link_if(uint8_t condition, uint64_t target) {
   links_.push_back({offset() - 4, target});
 }
 
+// No flag changes.
+void Block::count_tick(uint64_t pc, const std::vector<Spill>& spills) {
+  a_.mov(x86::rcx, state(HEDDLE_STATE_TICKS_LEFT));
+  origin(pc, spills);
+  t_.origins.back().counting = true;
+  a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
+  a_.mov(state(HEDDLE_STATE_TICKS_LEFT), x86::rcx);
+  origin(pc, spills);
+}
+
 void Block::tick_and_link(uint64_t target) {
   origin(target);
   const Label zero = a_.newLabel();
@@ -27,9 +37,7 @@ void Block::tick_and_link(uint64_t target) {
     return;
   }
   spill(Register::rcx, 1);
-  a_.mov(x86::rcx, state(HEDDLE_STATE_TICKS_LEFT));
-  a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
-  a_.mov(state(HEDDLE_STATE_TICKS_LEFT), x86::rcx);
+  count_tick(target, {{Register::rcx, 1}});
   check(a_.jecxz(x86::rcx, zero), "a tick");
   unspill(Register::rcx, 1);
   link(target);
@@ -42,9 +50,7 @@ void Block::indirect(const Instruction& in, int32_t stack_change) {
   const Label zero = a_.newLabel(), hit = a_.newLabel();
   const std::vector<Spill> spills{{Register::rax, 0}, {Register::rcx, 1}};
   spill(Register::rcx, 1);
-  a_.mov(x86::rcx, state(HEDDLE_STATE_TICKS_LEFT));
-  a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
-  a_.mov(state(HEDDLE_STATE_TICKS_LEFT), x86::rcx);
+  count_tick(in.pc, spills);
   check(a_.jecxz(x86::rcx, zero), "a tick");
   // The entry's host address to rdx; rcx becomes 0 if the entry is the target's. No flag changes.
   a_.movzx(x86::ecx, x86::ax);

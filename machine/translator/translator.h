@@ -86,6 +86,7 @@ struct Origin {
   uint64_t pc = 0;
   std::vector<Spill> spills;
   bool access_log = false;  // a store to the access log: rcx is the host's pointer into it
+  bool counting = false;    // the host's rcx holds ticks_left, to be stored: change both or neither
 };
 
 // Entry in the middle of a split read-modify-write at pc: the continuation of its phase 1 point.

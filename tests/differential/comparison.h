@@ -15,6 +15,9 @@ class Comparison {
   // Dead status flags are compared as canonical_flags shows them.
   std::optional<std::string> difference(const GuestProgram& program);
 
+  // How the native run of the last program ended.
+  const State& end() const { return end_; }
+
   // The program with as few items as still differ.
   GuestProgram minimised(GuestProgram program);
 

@@ -35,7 +35,7 @@ struct Item {
     address,  // bytes are lea r64,[rip+...] but for the displacement
   };
   Kind kind = Kind::plain;
-  std::vector<uint8_t> bytes;
+  std::vector<uint8_t> bytes{};
   int target = -1;        // item that a transfer or an address leads to
   bool near_form = true;  // conditional and jump: a 32-bit displacement even if 8 bits do
   uint64_t data = 0;      // Kind::data
@@ -52,7 +52,7 @@ struct GuestProgram {
 
   // The code, with the address of each item. Ends with an int3.
   struct Code {
-    std::vector<uint8_t> bytes;
+    std::vector<uint8_t> bytes{};
     std::vector<uint64_t> addresses;
   };
   Code layout() const;
