@@ -70,7 +70,6 @@ const FaultCase kCases[] = {
     {"ud2", {{0x0f, 0x0b}}, SIGILL, ILL_ILLOPN},
     {"no instruction", {{0x06}}, SIGILL, ILL_ILLOPN},
     {"hlt", {{0xf4}}, SIGSEGV, SI_KERNEL},
-    {"int1", {{0xf1}}, SIGTRAP, TRAP_BRKPT},
     {"int3", {{0xcc}}, SIGTRAP, SI_KERNEL},
     {"a value in the red zone",
      {{0x48, 0x89, 0x44, 0x24, 0xf8}, {0x31, 0xc0}, {0x8b, 0x00}},
