@@ -20,6 +20,13 @@ class GuestMemory {
   // Writes all of `bytes`, whatever the page protection says; false where something is unmapped.
   virtual bool write(uint64_t address, std::span<const uint8_t> bytes) = 0;
 
+  // Whether code may be executed at `address`. `epoch`: a number that changes whenever memory that
+  // was executable may have ceased to be; what was learnt in another epoch is learnt anew.
+  virtual bool executable(uint64_t address, uint64_t epoch) const {
+    (void)address, (void)epoch;
+    return true;
+  }
+
   // A trivially copyable T at `address`, or nothing if any byte of it is unmapped.
   template <typename T>
   std::optional<T> load(uint64_t address) const {

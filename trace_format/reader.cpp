@@ -72,6 +72,9 @@ bool TraceReader::load_chunk() {
   }
   if (header.kind != chunk::kEvents || header.first_event != next_)
     throw TraceError(where() + ": a chunk out of order");
+  // Before room is made for what a few bytes may claim to hold.
+  if (ZSTD_getFrameContentSize(raw.data() + sizeof header, header.stored) != header.size)
+    throw TraceError(where() + ": a chunk does not decompress");
   chunk_.resize(header.size);
   const size_t got =
       ZSTD_decompress(chunk_.data(), chunk_.size(), raw.data() + sizeof header, header.stored);

@@ -96,7 +96,12 @@ std::vector<Event> TraceTail::read(const std::filesystem::path& file, uint64_t n
     std::span<const uint8_t> record(data + offset + sizeof check, size);
     if (XXH64(record.data(), record.size(), 0) != check)
       throw damaged("the checksum does not match: the event is damaged");
-    Event event = decode(record);
+    Event event;
+    try {
+      event = decode(record);
+    } catch (const TraceError& error) {
+      throw damaged(error.what());
+    }
     offset += sizeof check + size;
     if (event.number < next) continue;
     if (event.number > next) break;

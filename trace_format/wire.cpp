@@ -238,8 +238,10 @@ Event decode(std::span<const uint8_t>& bytes) try {
     throw TraceError("an event's length is impossible");
   std::vector<capnp::word> words(size / 8);
   if (size != 0) std::memcpy(static_cast<void*>(words.data()), bytes.data() + sizeof size, size);
+  // Each part is read a few times at most. Pointers to the same part, and lists whose elements have
+  // no size, would make much of little.
   capnp::ReaderOptions limits;
-  limits.traversalLimitInWords = kMaxMessage / 8;
+  limits.traversalLimitInWords = 8 * words.size() + 1024;
   capnp::FlatArrayMessageReader message({words.data(), words.size()}, limits);
   const auto e = message.getRoot<wire::Event>();
   Event event;

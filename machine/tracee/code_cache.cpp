@@ -1,6 +1,7 @@
 #include "machine/tracee/code_cache.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 
@@ -20,10 +21,10 @@ uint64_t distance(uint64_t a, uint64_t b) {
   return a > b ? a - b : b - a;
 }
 
-// Reads code through a cache of pages that lives for one batch of translations.
+// Reads executable code through a cache of pages that lives for one translation.
 class PageSource final : public translator::CodeSource {
  public:
-  explicit PageSource(const GuestMemory& memory) : memory_(memory) {}
+  PageSource(const GuestMemory& memory, uint64_t epoch) : memory_(memory), epoch_(epoch) {}
 
   size_t read(uint64_t address, std::span<uint8_t> out) const override {
     size_t done = 0;
@@ -47,10 +48,12 @@ class PageSource final : public translator::CodeSource {
   };
   const Page& get(uint64_t address) const {
     auto [it, fresh] = pages_.try_emplace(address);
-    if (fresh) it->second.size = memory_.read(address, it->second.bytes);
+    if (fresh && !layout::machines_own(address) && memory_.executable(address, epoch_))
+      it->second.size = memory_.read(address, it->second.bytes);
     return it->second;
   }
   const GuestMemory& memory_;
+  const uint64_t epoch_;
   mutable std::unordered_map<uint64_t, Page> pages_;
 };
 
@@ -65,6 +68,14 @@ struct CodeCache::Block {
 CodeCache::CodeCache(std::shared_ptr<SharedCode> code, translator::Options options)
     : code_(std::move(code)), options_(options) {
   for (size_t i = 0; i < next_.size(); ++i) next_[i] = layout::kArenas[i].start;
+  clear_lookup(0);
+}
+
+// An empty entry holds an address that belongs to another one: a zero would be address 0's.
+void CodeCache::clear_lookup(uint64_t pc) {
+  const uint64_t index = pc & 0xffff;
+  const heddle_lookup_entry empty{index == 0, 0};
+  std::memcpy(code_->lookup + index * sizeof empty, &empty, sizeof empty);
 }
 
 CodeCache::~CodeCache() = default;
@@ -90,14 +101,22 @@ CodeCache::Block* CodeCache::translate(uint64_t pc, const GuestMemory& memory,
   for (size_t i = 1; i < layout::kArenas.size(); ++i)
     if (distance(layout::kArenas[i].start, pc) < distance(layout::kArenas[arena].start, pc))
       arena = i;
+  const PageSource source(memory, epoch_);
   if (distance(layout::kArenas[arena].start, pc) > kReach &&
-      distance(layout::kArenas[arena].end(), pc) > kReach)
-    throw std::runtime_error("no code arena lies within 2 GiB of the code at address " +
-                             std::to_string(pc));
+      distance(layout::kArenas[arena].end(), pc) > kReach) {
+    uint8_t byte;
+    if (source.read(pc, {&byte, 1}) != 0) {
+      char where[24];
+      std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(pc));
+      throw std::runtime_error("no code arena lies within 2 GiB of the code at " +
+                               std::string(where));
+    }
+    arena = 0;  // there is no code, only the fault of fetching it
+  }
   const uint64_t host = (next_[arena] + 15) & ~uint64_t{15};
   auto block = std::make_unique<Block>();
   block->host = host;
-  block->translation = translator::translate(PageSource(memory), pc, host, options);
+  block->translation = translator::translate(source, pc, host, options);
   const Translation& t = block->translation;
   if (host + t.code.size() > layout::kArenas[arena].end())
     throw std::runtime_error("the code cache is full");
@@ -229,6 +248,7 @@ std::shared_ptr<CodeCache> CodeCache::copy(std::shared_ptr<SharedCode> own) cons
 }
 
 void CodeCache::invalidate(uint64_t start, uint64_t size) {
+  ++epoch_;
   const uint64_t end = start + size;
   for (auto it = by_pc_.begin(); it != by_pc_.end();) {
     Block& block = *it->second;
@@ -241,9 +261,8 @@ void CodeCache::invalidate(uint64_t start, uint64_t size) {
     if (const auto in = incoming_.find(t.pc); in != incoming_.end())
       for (const auto& link : in->second) patch(link.field, link.stub);
     heddle_lookup_entry entry;
-    uint8_t* slot = code_->lookup + (t.pc & 0xffff) * sizeof entry;
-    std::memcpy(&entry, slot, sizeof entry);
-    if (entry.guest == t.pc) std::memset(slot, 0, sizeof entry);
+    std::memcpy(&entry, code_->lookup + (t.pc & 0xffff) * sizeof entry, sizeof entry);
+    if (entry.guest == t.pc) clear_lookup(t.pc);
     for (const auto& split : t.splits) splits_.erase(split.pc);
     it = by_pc_.erase(it);
   }

@@ -37,7 +37,7 @@ class CodeCache {
   // Where host address `at` comes from: guest pc and the registers that are spilled there.
   const translator::Origin* origin_at(uint64_t at) const;
 
-  // Guest code in [start, start+size) changed or went away.
+  // Guest code in [start, start+size) changed, went away or is not executable any more.
   void invalidate(uint64_t start, uint64_t size);
   // Is any of it translated?
   bool holds(uint64_t start, uint64_t size) const;
@@ -53,6 +53,7 @@ class CodeCache {
   struct Block;
   Block* translate(uint64_t pc, const GuestMemory& memory, const translator::Options& options);
   void add_links(Block* block);
+  void clear_lookup(uint64_t pc);
   void patch(uint64_t field, uint64_t target);
   uint8_t* writable(uint64_t host) const;
 
@@ -68,6 +69,7 @@ class CodeCache {
     uint64_t stub;   // host address of the link exit's int3
   };
   std::unordered_map<uint64_t, std::vector<Incoming>> incoming_;  // by target pc, linked or not
+  uint64_t epoch_ = 1;                                            // of GuestMemory::executable
   uint64_t instructions_ = 0;
 };
 

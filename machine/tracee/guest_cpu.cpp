@@ -40,6 +40,11 @@ bool synchronous(const siginfo_t& info) {
   }
 }
 
+// With 48-bit addresses: four levels of page tables.
+bool canonical(uint64_t address) {
+  return static_cast<int64_t>(address << 16) >> 16 == static_cast<int64_t>(address);
+}
+
 }  // namespace
 
 GuestCpu::GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot)
@@ -188,13 +193,12 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
     context.phase = phase;
     context.split_value = phase == 0 ? 0 : state.split_value;
   };
-  const auto fault = [&](uint64_t pc, int signo, int code, uint64_t address) {
+  const auto fault = [&](int signo, int code, uint64_t address) {
     out.kind = Exit::Kind::fault;
     out.info = {};
     out.info.si_signo = signo;
     out.info.si_code = code;
     out.info.si_addr = reinterpret_cast<void*>(address);
-    (void)pc;
     return out;
   };
 
@@ -209,6 +213,13 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       }
       state = load_state();
       const uint64_t pc = site->pc_in_rax ? regs.rax : site->pc;
+      if (site->pc_in_rax && !canonical(pc)) {
+        // The transfer faults itself, as if it had not begun.
+        ++state.ticks_left;
+        settle(site->transfer, site->spills, 0);
+        context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{site->stack_change});
+        return fault(SIGSEGV, SI_KERNEL, 0);
+      }
       if (site->kind == ExitKind::miss) {
         auto guest = to_guest(regs);
         for (const auto& spill : site->spills) guest[spill.reg] = state.spill[spill.slot];
@@ -241,11 +252,16 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         case ExitKind::trap:
           // The breakpoint instruction is behind the guest when its signal comes.
           context.registers[Register::rip] = pc + site->length;
-          return fault(pc, SIGTRAP, SI_KERNEL, 0);
+          if (memory.load<uint8_t>(pc + site->length - 1) == 0xf1)  // int1
+            return fault(SIGTRAP, TRAP_BRKPT, pc + site->length);
+          return fault(SIGTRAP, SI_KERNEL, 0);
         case ExitKind::illegal:
-          return fault(pc, SIGILL, ILL_ILLOPN, pc);
-        case ExitKind::unreadable:
-          return fault(pc, SIGSEGV, SEGV_MAPERR, pc);
+          return fault(SIGILL, ILL_ILLOPN, pc);
+        case ExitKind::unreadable: {
+          const uint64_t at = pc + site->length;
+          const bool mapped = !layout::machines_own(at) && memory.load<uint8_t>(at);
+          return fault(SIGSEGV, mapped ? SEGV_ACCERR : SEGV_MAPERR, at);
+        }
         default:
           break;
       }
@@ -319,6 +335,11 @@ void GuestCpu::keep_running(bool soon) {
     memory.store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
     // A count of 0 is a budget exit already under way.
     if (state.ticks_left > 1) {
+      auto regs = thread_.registers();
+      if (const auto* origin = cache_->origin_at(regs.rip); origin && origin->counting) {
+        regs.rcx -= state.ticks_left - 1;
+        thread_.set_registers(regs);
+      }
       memory.store<uint64_t>(state_ + offsetof(heddle_task_state, ticks_granted),
                              state.ticks_granted - (state.ticks_left - 1));
       memory.store<uint64_t>(state_ + HEDDLE_STATE_TICKS_LEFT, 1);

@@ -13,7 +13,7 @@
 
 namespace heddle {
 
-ProcessMemory::ProcessMemory(pid_t pid) {
+ProcessMemory::ProcessMemory(pid_t pid) : pid_(pid) {
   const std::string path = "/proc/" + std::to_string(pid) + "/mem";
   fd_ = open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "opening " + path);
@@ -23,10 +23,17 @@ ProcessMemory::~ProcessMemory() {
   if (fd_ >= 0) close(fd_);
 }
 
-ProcessMemory::ProcessMemory(ProcessMemory&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+ProcessMemory::ProcessMemory(ProcessMemory&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)),
+      pid_(other.pid_),
+      executable_(std::move(other.executable_)),
+      epoch_(std::exchange(other.epoch_, 0)) {}
 
 ProcessMemory& ProcessMemory::operator=(ProcessMemory&& other) noexcept {
   std::swap(fd_, other.fd_);
+  std::swap(pid_, other.pid_);
+  std::swap(executable_, other.executable_);
+  std::swap(epoch_, other.epoch_);
   return *this;
 }
 
@@ -52,6 +59,30 @@ bool ProcessMemory::write(uint64_t address, std::span<const uint8_t> bytes) {
     done += static_cast<size_t>(put);
   }
   return true;
+}
+
+bool ProcessMemory::executable(uint64_t address, uint64_t epoch) const {
+  const auto found = [&] {
+    for (const auto& range : executable_)
+      if (address >= range.start && address < range.end) return true;
+    return false;
+  };
+  if (epoch == epoch_ && found()) return true;
+  // New mappings come without notice.
+  read_executable();
+  epoch_ = epoch;
+  return found();
+}
+
+void ProcessMemory::read_executable() const {
+  executable_.clear();
+  for (const auto& entry : read_maps(pid_)) {
+    if (!(entry.prot & PROT_EXEC)) continue;
+    if (!executable_.empty() && executable_.back().end == entry.start)
+      executable_.back().end = entry.end;
+    else
+      executable_.push_back({entry.start, entry.end});
+  }
 }
 
 std::vector<MapsEntry> read_maps(pid_t pid) {

@@ -21,9 +21,18 @@ class ProcessMemory final : public GuestMemory {
 
   size_t read(uint64_t address, std::span<uint8_t> out) const override;
   bool write(uint64_t address, std::span<const uint8_t> bytes) override;
+  bool executable(uint64_t address, uint64_t epoch) const override;
 
  private:
+  struct Range {
+    uint64_t start, end;
+  };
+  void read_executable() const;
+
   int fd_ = -1;
+  pid_t pid_ = 0;
+  mutable std::vector<Range> executable_;  // by address
+  mutable uint64_t epoch_ = 0;             // of executable_; 0: not read yet
 };
 
 // One line of /proc/PID/maps.

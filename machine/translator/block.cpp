@@ -19,11 +19,11 @@ Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Op
 Translation Block::translate() {
   uint64_t pc = pc_;
   while (true) {
-    size_t readable = 0;
-    const auto in = decode(source_, pc, &readable);
+    std::optional<uint8_t> cut_at;
+    const auto in = decode(source_, pc, &cut_at);
     origin(pc);
     if (!in) {
-      exit(readable == 0 ? ExitKind::unreadable : ExitKind::illegal, pc);
+      exit(cut_at ? ExitKind::unreadable : ExitKind::illegal, pc).length = cut_at.value_or(0);
       t_.end = pc + 1;
       break;
     }
@@ -84,26 +84,12 @@ bool Block::instruction(const Instruction& in) {
     case ZYDIS_MNEMONIC_XBEGIN:
       exit(ExitKind::illegal, in.pc).length = in.info.length;
       return false;
-    case ZYDIS_MNEMONIC_INT:
-    case ZYDIS_MNEMONIC_SYSENTER:
-    case ZYDIS_MNEMONIC_WRFSBASE:
-    case ZYDIS_MNEMONIC_WRGSBASE:
-    case ZYDIS_MNEMONIC_RDGSBASE:
-      exit(ExitKind::unsupported, in.pc).length = in.info.length;
-      return false;
     default:
       break;
   }
-  if (in.info.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED) {
-    exit(ExitKind::illegal, in.pc).length = in.info.length;
+  if (refused(in)) {
+    exit(ExitKind::unsupported, in.pc).length = in.info.length;
     return false;
-  }
-  for (unsigned i = 0; i < in.info.operand_count; ++i) {
-    if (in.operands[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
-        in.operands[i].mem.segment == ZYDIS_REGISTER_GS && in.info.mnemonic != ZYDIS_MNEMONIC_NOP) {
-      exit(ExitKind::unsupported, in.pc).length = in.info.length;
-      return false;
-    }
   }
 
   if (options_.log_accesses) {
@@ -140,6 +126,38 @@ void Block::copy(const Instruction& in) {
     break;
   }
   check(a_.embed(code.data(), in.info.length), "a copied instruction");
+  hide_x87_pointers(in);
+}
+
+// fnstenv, fnsave and fxsave store where the last x87 instruction was, an address of the code
+// cache, and what it was; segments and, with some vendors, all of it are lost when the kernel
+// switches tasks. They show as 0.
+void Block::hide_x87_pointers(const Instruction& in) {
+  const auto clear = [&](int32_t at, uint32_t size) {
+    Mem field = memory(in, 0, true);
+    field.addOffset(at);
+    field.setSize(size);
+    check(a_.mov(field, imm(0)), "x87 pointers");
+  };
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FNSAVE:
+      if (in.info.operand_width == 16) {
+        clear(6, 8);
+      } else {
+        clear(12, 8);
+        clear(20, 8);
+      }
+      break;
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64:
+      clear(6, 2);
+      clear(8, 8);
+      clear(16, 8);
+      break;
+    default:
+      break;
+  }
 }
 
 void Block::special(const Instruction& in, SpecialInstruction which) {

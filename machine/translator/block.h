@@ -22,6 +22,7 @@ class Block {
   // block.cpp: the walk over the guest's instructions. Returns false where the block is over.
   bool instruction(const Instruction& in);
   void copy(const Instruction& in);
+  void hide_x87_pointers(const Instruction& in);
   void special(const Instruction& in, SpecialInstruction which);
   void syscall(const Instruction& in);
   Translation finish();
@@ -35,13 +36,15 @@ class Block {
   void tick_and_link(uint64_t target);
   void link(uint64_t target);
   void link_if(uint8_t condition, uint64_t target);
-  void indirect();  // tick and look up the target in rax (slot 0)
+  // Ticks and looks up the target in rax (slot 0); the transfer has added to rsp.
+  void indirect(const Instruction& in, int32_t stack_change);
 
   // instrument.cpp: access log, access points, splitting.
   void log_accesses(const Instruction& in);
   void log_access(const Instruction& in, const OperandAccess& access);
   void log_call(uint64_t pc, Register argument);
   void log_entry(uint64_t pc, const std::vector<Spill>& spills);
+  void load_address(const Instruction& in, const OperandAccess& access);  // into rax
   void point(uint64_t pc, uint8_t phase);
   bool splittable(const Instruction& in) const;
   bool split(const Instruction& in, bool with_point, bool with_stop);
@@ -54,7 +57,8 @@ class Block {
   void spill(Register reg, uint8_t slot);
   void unspill(Register reg, uint8_t slot);
   void origin(uint64_t pc, std::vector<Spill> spills = {}, bool access_log = false);
-  ExitSite& exit(ExitKind kind, uint64_t pc);  // emits the int3
+  void count_tick(uint64_t pc, const std::vector<Spill>& spills);  // leaves ticks_left in rcx
+  ExitSite& exit(ExitKind kind, uint64_t pc);                      // emits the int3
   void store_address(uint32_t state_offset, const asmjit::Label& label);
   void store_constant(uint32_t state_offset, uint64_t value);
   uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }

@@ -14,18 +14,39 @@ const ZydisDecoder& decoder() {
   return instance;
 }
 
+bool has_prefix(const Instruction& in, uint8_t prefix) {
+  for (unsigned i = 0; i < in.info.raw.prefix_count; ++i)
+    if (in.info.raw.prefixes[i].value == prefix) return true;
+  return false;
+}
+
+bool bit_test(const Instruction& in) {
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_BT:
+    case ZYDIS_MNEMONIC_BTC:
+    case ZYDIS_MNEMONIC_BTR:
+    case ZYDIS_MNEMONIC_BTS:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
-std::optional<Instruction> decode(const CodeSource& source, uint64_t pc, size_t* readable) {
+std::optional<Instruction> decode(const CodeSource& source, uint64_t pc,
+                                  std::optional<uint8_t>* cut_at) {
   Instruction instruction;
   instruction.pc = pc;
   const size_t got = source.read(pc, std::span(instruction.bytes).first(15));
-  if (readable) *readable = got;
-  if (got == 0 ||
-      !ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder(), instruction.bytes.data(), got,
-                                           &instruction.info, instruction.operands.data())))
-    return std::nullopt;
-  return instruction;
+  const ZyanStatus status =
+      got == 0 ? ZYDIS_STATUS_NO_MORE_DATA
+               : ZydisDecoderDecodeFull(&decoder(), instruction.bytes.data(), got,
+                                        &instruction.info, instruction.operands.data());
+  if (ZYAN_SUCCESS(status)) return instruction;
+  if (cut_at && got < 15 && status == ZYDIS_STATUS_NO_MORE_DATA)
+    *cut_at = static_cast<uint8_t>(got);
+  return std::nullopt;
 }
 
 std::string bytes_text(const Instruction& instruction) {
@@ -49,6 +70,53 @@ std::optional<Register> general_register(ZydisRegister reg) {
   return static_cast<Register>(full - ZYDIS_REGISTER_RAX);
 }
 
+bool refused(const Instruction& in) {
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_INT:
+    case ZYDIS_MNEMONIC_IRET:
+    case ZYDIS_MNEMONIC_IRETD:
+    case ZYDIS_MNEMONIC_IRETQ:
+    case ZYDIS_MNEMONIC_SYSENTER:
+    case ZYDIS_MNEMONIC_RDFSBASE:
+    case ZYDIS_MNEMONIC_RDGSBASE:
+    case ZYDIS_MNEMONIC_WRFSBASE:
+    case ZYDIS_MNEMONIC_WRGSBASE:
+    // Counters and facts of the host.
+    case ZYDIS_MNEMONIC_RDPMC:
+    case ZYDIS_MNEMONIC_RDPRU:
+    case ZYDIS_MNEMONIC_LSL:
+    case ZYDIS_MNEMONIC_SGDT:
+    case ZYDIS_MNEMONIC_SIDT:
+    case ZYDIS_MNEMONIC_SLDT:
+    case ZYDIS_MNEMONIC_SMSW:
+    case ZYDIS_MNEMONIC_STR:
+    // What these write depends on which components are in use.
+    case ZYDIS_MNEMONIC_XSAVE:
+    case ZYDIS_MNEMONIC_XSAVE64:
+    case ZYDIS_MNEMONIC_XSAVEC:
+    case ZYDIS_MNEMONIC_XSAVEC64:
+    case ZYDIS_MNEMONIC_XSAVEOPT:
+    case ZYDIS_MNEMONIC_XSAVEOPT64:
+      return true;
+    default:
+      break;
+  }
+  const bool branch = in.info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE ||
+                      in.info.meta.category == ZYDIS_CATEGORY_RET;
+  if (in.info.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return true;
+  // Intel ignores the operand size prefix of a near branch, AMD cuts its target to 16 bits.
+  if (branch && !in.info.raw.rex.W && has_prefix(in, 0x66)) return true;
+  for (unsigned i = 0; i < in.info.operand_count; ++i) {
+    const auto& op = in.operands[i];
+    if (op.type == ZYDIS_OPERAND_TYPE_REGISTER && op.reg.value >= ZYDIS_REGISTER_ES &&
+        op.reg.value <= ZYDIS_REGISTER_GS && (op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+      return true;
+    if (op.type != ZYDIS_OPERAND_TYPE_MEMORY || in.info.mnemonic == ZYDIS_MNEMONIC_NOP) continue;
+    if (op.mem.segment == ZYDIS_REGISTER_GS || op.mem.base == ZYDIS_REGISTER_EIP) return true;
+  }
+  return false;
+}
+
 std::vector<OperandAccess> accesses(const Instruction& in) {
   std::vector<OperandAccess> found;
   switch (in.info.meta.category) {
@@ -66,7 +134,9 @@ std::vector<OperandAccess> accesses(const Instruction& in) {
   for (unsigned i = 0; i < in.info.operand_count; ++i) {
     const auto& op = in.operands[i];
     if (op.type != ZYDIS_OPERAND_TYPE_MEMORY || op.mem.type != ZYDIS_MEMOP_TYPE_MEM) continue;
-    if (op.visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN && !string) continue;
+    if (op.visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN && !string &&
+        in.info.mnemonic != ZYDIS_MNEMONIC_XLAT)
+      continue;
     OperandAccess access;
     access.index = i;
     access.size = op.size / 8;
@@ -75,6 +145,9 @@ std::vector<OperandAccess> accesses(const Instruction& in) {
     access.locked =
         (in.info.attributes & ZYDIS_ATTRIB_HAS_LOCK) || in.info.mnemonic == ZYDIS_MNEMONIC_XCHG;
     access.repeated = string && (in.info.attributes & ZYDIS_ATTRIB_HAS_REP);
+    access.bit_string = bit_test(in) && in.operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER;
+    if (in.info.mnemonic == ZYDIS_MNEMONIC_POP && op.mem.base == ZYDIS_REGISTER_RSP)
+      access.stack_offset = static_cast<uint8_t>(access.size);
     if (access.size != 0 && (access.read || access.written)) found.push_back(access);
   }
   return found;

@@ -20,10 +20,10 @@ struct Instruction {
   uint64_t next() const { return pc + info.length; }
 };
 
-// The instruction at `pc`; nothing where the bytes are not one. `readable` tells how many bytes of
-// code there were, so that "no code" and "no instruction" can be told apart.
+// The instruction at `pc`; nothing where the bytes are not one. `cut_at`: set to the number of
+// bytes that can be read where more of them were needed to tell.
 std::optional<Instruction> decode(const CodeSource& source, uint64_t pc,
-                                  size_t* readable = nullptr);
+                                  std::optional<uint8_t>* cut_at = nullptr);
 
 // "0x401136: 83 05 f4 2e 00 00 01"
 std::string bytes_text(const Instruction& instruction);
@@ -34,6 +34,10 @@ uint64_t direct_target(const Instruction& instruction);
 // Number of a general register (Register's order), or nothing for other registers.
 std::optional<Register> general_register(ZydisRegister reg);
 
+// True for what natively runs in user mode, but would escape from the machine's hold on the
+// program, show the code cache in guest state, or differ between vendors.
+bool refused(const Instruction& instruction);
+
 // Memory operands that the instruction really accesses, but for the stack's of push, pop, call and
 // ret: indices into operands.
 struct OperandAccess {
@@ -42,7 +46,9 @@ struct OperandAccess {
   bool read = false;
   bool written = false;
   bool locked = false;
-  bool repeated = false;  // rep movs, stos: times rcx
+  bool repeated = false;     // rep movs, stos: times rcx
+  bool bit_string = false;   // bt and its like with a register: the bit may lie in another word
+  uint8_t stack_offset = 0;  // bytes added to rsp before it is part of the address (pop)
 };
 std::vector<OperandAccess> accesses(const Instruction& instruction);
 

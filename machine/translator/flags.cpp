@@ -60,28 +60,32 @@ bool transfers_or_observes(const Instruction& in) {
 
 }  // namespace
 
-bool status_flags_dead(const CodeSource& source, uint64_t pc) {
+uint64_t dead_status_flags(const CodeSource& source, uint64_t pc) {
   const uint64_t page = pc >> 12;
-  uint64_t live = kStatusFlags;
-  for (int i = 0; i < kWindow; ++i) {
+  uint64_t open = kStatusFlags, dead = 0;  // neither read nor written yet; written first
+  for (int i = 0; i < kWindow && open != 0; ++i) {
     const auto in = decode(source, pc);
-    if (!in || transfers_or_observes(*in) || (in->next() - 1) >> 12 != page) return false;
+    if (!in || transfers_or_observes(*in) || (in->next() - 1) >> 12 != page) break;
     if (const auto* flags = in->info.cpu_flags) {
-      if (flags->tested & live) return false;
-      if (!writes_conditionally(*in))
-        live &= ~static_cast<uint64_t>(flags->modified | flags->set_0 | flags->set_1);
+      open &= ~static_cast<uint64_t>(flags->tested);
+      if (!writes_conditionally(*in)) {
+        dead |= open & (flags->modified | flags->set_0 | flags->set_1);
+        open &= ~dead;
+      }
     }
-    if (live == 0) return true;
     pc = in->next();
   }
-  return false;
+  return dead;
+}
+
+bool status_flags_dead(const CodeSource& source, uint64_t pc) {
+  return dead_status_flags(source, pc) == kStatusFlags;
 }
 
 uint64_t canonical_flags(const CodeSource& source, uint64_t pc, uint64_t rflags) {
   constexpr uint64_t kTrap = 1 << 8, kResume = 1 << 16, kFixed = 1 << 1, kInterrupts = 1 << 9;
   rflags = (rflags & ~(kTrap | kResume)) | kFixed | kInterrupts;
-  if (status_flags_dead(source, pc)) rflags &= ~kStatusFlags;
-  return rflags;
+  return rflags & ~dead_status_flags(source, pc);
 }
 
 }  // namespace heddle::translator

@@ -25,11 +25,7 @@ void Block::log_access(const Instruction& in, const OperandAccess& access) {
   spill(Register::rax, 0);
   spill(Register::rcx, 1);
   origin(in.pc, spills);
-  check(a_.lea(x86::rax, memory(in, access.index, false)), "an access's address");
-  if (in.operands[access.index].mem.segment == ZYDIS_REGISTER_FS) {
-    a_.mov(x86::rcx, state(HEDDLE_STATE_FS_BASE));
-    a_.lea(x86::rax, x86::ptr(x86::rax, x86::rcx));
-  }
+  load_address(in, access);
   log_entry(in.pc, spills);
   if (access.repeated) {
     uint32_t shift = 0;
@@ -76,6 +72,48 @@ void Block::log_call(uint64_t pc, Register argument) {
   origin(pc);
 }
 
+// The guest's rax and rcx are spilled in slots 0 and 1, and still in their registers.
+void Block::load_address(const Instruction& in, const OperandAccess& access) {
+  const auto& mem = in.operands[access.index].mem;
+  if (mem.base == ZYDIS_REGISTER_NONE && mem.index == ZYDIS_REGISTER_NONE) {
+    a_.mov(x86::rax, imm(mem.disp.value));
+  } else if (in.info.mnemonic == ZYDIS_MNEMONIC_XLAT) {
+    a_.movzx(x86::eax, x86::al);
+    a_.lea(x86::rax, x86::ptr(x86::rbx, x86::rax));
+  } else {
+    Mem address = memory(in, access.index, false);
+    address.addOffset(access.stack_offset);
+    check(a_.lea(x86::rax, address), "an access's address");
+  }
+  if (access.bit_string) {
+    // Words of the operand's size from there: the bit offset, arithmetically shifted. The flags
+    // go through ah and al, since nothing may be pushed.
+    const auto& offset = in.operands[1];
+    a_.mov(x86::rcx, x86::rax);
+    a_.lahf();
+    a_.seto(x86::al);
+    a_.mov(state(HEDDLE_STATE_SPILL + 16), x86::rax);
+    const auto reg = *general_register(offset.reg.value);
+    if (reg == Register::rax || reg == Register::rcx)
+      unspill(Register::rax, reg == Register::rax ? 0 : 1);
+    else
+      a_.mov(x86::rax, gp(reg));
+    if (access.size == 2) a_.movsx(x86::rax, x86::ax);
+    if (access.size == 4) a_.movsxd(x86::rax, x86::eax);
+    a_.sar(x86::rax, access.size == 2 ? 4 : access.size == 4 ? 5 : 6);
+    a_.imul(x86::rax, x86::rax, access.size);
+    a_.lea(x86::rcx, x86::ptr(x86::rcx, x86::rax));
+    unspill(Register::rax, 2);
+    a_.add(x86::al, 0x7f);  // OF
+    a_.sahf();
+    a_.mov(x86::rax, x86::rcx);
+  }
+  if (mem.segment == ZYDIS_REGISTER_FS) {
+    a_.mov(x86::rcx, state(HEDDLE_STATE_FS_BASE));
+    a_.lea(x86::rax, x86::ptr(x86::rax, x86::rcx));
+  }
+}
+
 void Block::point(uint64_t pc, uint8_t phase) {
   const Label zero = a_.newLabel(), done = a_.newLabel();
   spill(Register::rcx, 1);
@@ -98,7 +136,18 @@ bool Block::splittable(const Instruction& in) const {
   const auto found = accesses(in);
   if (found.size() != 1 || found[0].index != 0) return false;
   const auto& access = found[0];
-  if (!access.read || !access.written || access.locked) return false;
+  if (!access.read || !access.written || access.locked || access.bit_string) return false;
+  // xadd and cmpxchg may write a register of their own operand's address.
+  const auto& mem = in.operands[0].mem;
+  for (unsigned i = 1; i < in.info.operand_count; ++i) {
+    const auto& op = in.operands[i];
+    if (op.type != ZYDIS_OPERAND_TYPE_REGISTER || !(op.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+      continue;
+    const auto written = general_register(op.reg.value);
+    if (written &&
+        (written == general_register(mem.base) || written == general_register(mem.index)))
+      return false;
+  }
   return access.size == 1 || access.size == 2 || access.size == 4 || access.size == 8;
 }
 
@@ -133,6 +182,7 @@ bool Block::split(const Instruction& in, bool with_point, bool with_stop) {
   constexpr ZydisRegister kBases[] = {ZYDIS_REGISTER_AL, ZYDIS_REGISTER_AX, ZYDIS_REGISTER_EAX,
                                       ZYDIS_REGISTER_RAX};
   const unsigned width = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : 3;
+  request.prefixes = 0;  // a segment override has no place in a register form
   request.operands[0] = {};
   request.operands[0].type = ZYDIS_OPERAND_TYPE_REGISTER;
   request.operands[0].reg.value =
@@ -157,6 +207,9 @@ bool Block::split(const Instruction& in, bool with_point, bool with_stop) {
   t_.splits.push_back({in.pc, offset()});
   spill(*scratch, 3);
   origin(in.pc, spills);
+  // A page that cannot be written faults here, while the flags are still the guest's.
+  check(a_.mov(gp(*scratch, size), address), "a split store");
+  check(a_.mov(address, gp(*scratch, size)), "a split store");
   check(a_.mov(gp(*scratch), state(HEDDLE_STATE_SPLIT_VALUE)), "a split store");
   check(a_.embed(operation, length), "a split operation");
   check(a_.mov(address, gp(*scratch, size)), "a split store");

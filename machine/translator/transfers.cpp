@@ -15,6 +15,16 @@ void Block::link_if(uint8_t condition, uint64_t target) {
   links_.push_back({offset() - 4, target});
 }
 
+// No flag changes.
+void Block::count_tick(uint64_t pc, const std::vector<Spill>& spills) {
+  a_.mov(x86::rcx, state(HEDDLE_STATE_TICKS_LEFT));
+  origin(pc, spills);
+  t_.origins.back().counting = true;
+  a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
+  a_.mov(state(HEDDLE_STATE_TICKS_LEFT), x86::rcx);
+  origin(pc, spills);
+}
+
 void Block::tick_and_link(uint64_t target) {
   origin(target);
   const Label zero = a_.newLabel();
@@ -27,9 +37,7 @@ void Block::tick_and_link(uint64_t target) {
     return;
   }
   spill(Register::rcx, 1);
-  a_.mov(x86::rcx, state(HEDDLE_STATE_TICKS_LEFT));
-  a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
-  a_.mov(state(HEDDLE_STATE_TICKS_LEFT), x86::rcx);
+  count_tick(target, {{Register::rcx, 1}});
   check(a_.jecxz(x86::rcx, zero), "a tick");
   unspill(Register::rcx, 1);
   link(target);
@@ -38,13 +46,11 @@ void Block::tick_and_link(uint64_t target) {
   exit(ExitKind::budget, target);
 }
 
-void Block::indirect() {
+void Block::indirect(const Instruction& in, int32_t stack_change) {
   const Label zero = a_.newLabel(), hit = a_.newLabel();
   const std::vector<Spill> spills{{Register::rax, 0}, {Register::rcx, 1}};
   spill(Register::rcx, 1);
-  a_.mov(x86::rcx, state(HEDDLE_STATE_TICKS_LEFT));
-  a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
-  a_.mov(state(HEDDLE_STATE_TICKS_LEFT), x86::rcx);
+  count_tick(in.pc, spills);
   check(a_.jecxz(x86::rcx, zero), "a tick");
   // The entry's host address to rdx; rcx becomes 0 if the entry is the target's. No flag changes.
   a_.movzx(x86::ecx, x86::ax);
@@ -59,10 +65,14 @@ void Block::indirect() {
   unspill(Register::rdx, 2);
   auto& miss = exit(ExitKind::miss, 0);
   miss.pc_in_rax = true;
+  miss.transfer = in.pc;
+  miss.stack_change = stack_change;
   miss.spills = spills;
   a_.bind(zero);
   auto& budget = exit(ExitKind::budget, 0);
   budget.pc_in_rax = true;
+  budget.transfer = in.pc;
+  budget.stack_change = stack_change;
   budget.spills = spills;
   a_.bind(hit);
   a_.mov(state(HEDDLE_STATE_TARGET), x86::rdx);
@@ -126,10 +136,6 @@ void Block::counted_branch(const Instruction& in) {
 }
 
 bool Block::transfer(const Instruction& in) {
-  if (in.info.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) {
-    exit(ExitKind::unsupported, in.pc).length = in.info.length;
-    return true;
-  }
   switch (in.info.mnemonic) {
     case ZYDIS_MNEMONIC_JRCXZ:
     case ZYDIS_MNEMONIC_JECXZ:
@@ -148,7 +154,7 @@ bool Block::transfer(const Instruction& in) {
           link(target);
       } else {
         load_target(in);
-        indirect();
+        indirect(in, 0);
       }
       return true;
     case ZYDIS_MNEMONIC_CALL:
@@ -158,18 +164,19 @@ bool Block::transfer(const Instruction& in) {
       } else {
         load_target(in);
         push_return_address(in.next());
-        indirect();
+        indirect(in, -8);
       }
       return true;
-    case ZYDIS_MNEMONIC_RET:
+    case ZYDIS_MNEMONIC_RET: {
+      const auto extra = static_cast<int32_t>(
+          in.info.raw.imm[0].size != 0 ? in.info.raw.imm[0].value.u & 0xffff : 0);
       spill(Register::rax, 0);
       origin(in.pc, {{Register::rax, 0}});
       a_.pop(x86::rax);
-      if (in.info.raw.imm[0].size != 0)
-        a_.lea(x86::rsp,
-               x86::ptr(x86::rsp, static_cast<int32_t>(in.info.raw.imm[0].value.u & 0xffff)));
-      indirect();
+      if (extra != 0) a_.lea(x86::rsp, x86::ptr(x86::rsp, extra));
+      indirect(in, 8 + extra);
       return true;
+    }
     default:
       break;
   }

@@ -36,9 +36,9 @@ enum class ExitKind : uint8_t {
   syscall,      // a syscall instruction at `pc`, not executed
   special,      // a SpecialInstruction at `pc`, not executed
   trap,         // int3 or int1 at `pc`, not executed: SIGTRAP is the guest's own
-  illegal,      // ud2, privileged or undecodable at `pc`: SIGILL or SIGSEGV is the guest's own
+  illegal,      // ud2 or undecodable at `pc`: SIGILL is the guest's own
   unsupported,  // bytes at `pc` that user code may run natively and the translator can not
-  unreadable,   // code at `pc` cannot be read: an instruction fetch fault
+  unreadable,   // code at `pc` + length cannot be read: an instruction fetch fault
   point,        // an access point at `pc`: phase 0 before the access, phase 1 inside a split one
   hook,         // execution reached the hooked `pc`
   stop,         // execution reached Options::stop
@@ -58,7 +58,12 @@ struct ExitSite {
   uint64_t pc = 0;         // guest address that the task is at
   bool pc_in_rax = false;  // ... or the host's rax holds it (miss, budget of an indirect transfer)
   uint8_t phase = 0;       // point, stop
-  uint8_t length = 0;      // bytes of the instruction at pc (syscall, special, trap, illegal)
+  uint8_t length = 0;      // bytes of the instruction at pc (syscall, special, trap, illegal)...
+                           // or as many of it as can be read (unreadable)
+  // pc_in_rax: the transfer at `transfer` has added `stack_change` to rsp. One to an address that
+  // is not canonical faults there, before it has any effect.
+  uint64_t transfer = 0;
+  int32_t stack_change = 0;
   SpecialInstruction special = SpecialInstruction::rdtsc;
   Register special_operand = Register::rax;  // rdrand, rdseed, rdpid: destination
   uint8_t special_size = 0;                  // ... and its size in bytes
@@ -81,6 +86,7 @@ struct Origin {
   uint64_t pc = 0;
   std::vector<Spill> spills;
   bool access_log = false;  // a store to the access log: rcx is the host's pointer into it
+  bool counting = false;    // the host's rcx holds ticks_left, to be stored: change both or neither
 };
 
 // Entry in the middle of a split read-modify-write at pc: the continuation of its phase 1 point.
@@ -130,14 +136,16 @@ struct Options {
 Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
                       const Options& options);
 
-// True if no status flag (CF PF AF ZF SF OF) can be read before it is written, looking from `pc`
-// along straight-line code of the same 4 KiB page only. Independent of the translation mode.
-bool status_flags_dead(const CodeSource& source, uint64_t pc);
-
 inline constexpr uint64_t kStatusFlags = 0x8d5;  // CF PF AF ZF SF OF in rflags
 
-// rflags as every mode must show it at `pc`: dead status flags are zero; the trap and resume flags
-// are the host's business and zero.
+// The status flags that are written before anything can read them, looking from `pc` along
+// straight-line code of the same 4 KiB page only. Independent of the translation mode.
+uint64_t dead_status_flags(const CodeSource& source, uint64_t pc);
+// True if that is all of them.
+bool status_flags_dead(const CodeSource& source, uint64_t pc);
+
+// rflags as every mode must show it at `pc`: each dead status flag is zero; the trap and resume
+// flags are the host's business and zero.
 uint64_t canonical_flags(const CodeSource& source, uint64_t pc, uint64_t rflags);
 
 }  // namespace heddle::translator

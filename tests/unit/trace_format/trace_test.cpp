@@ -89,7 +89,8 @@ class TraceFile : public testing::Test {
   }
 
   static void put(const fs::path& file, const std::string& bytes) {
-    std::ofstream(file, std::ios::binary | std::ios::trunc) << bytes;
+    fs::remove(file);  // some file systems write a truncated file to the disk when it is closed
+    std::ofstream(file, std::ios::binary) << bytes;
   }
 
   fs::path root_;
@@ -199,6 +200,28 @@ TEST_F(TraceFile, PinnedFilesAreNamedByDigestOnly) {
   EXPECT_EQ(bytes_of(reader.pinned(name)), "contents");
   EXPECT_THROW(reader.pinned("../../etc/passwd"), TraceError);
   EXPECT_THROW(reader.pinned(std::string(32, '0')), TraceError);
+}
+
+// A list of elements without a size takes no bytes and would fill the memory.
+TEST(Wire, AListOfNothingIsNotMuch) {
+  Event event;
+  event::Syscall call;
+  call.effects.push_back({0x1000, {1, 2, 3, 4, 5, 6, 7, 8}});
+  event.body = call;
+  std::vector<uint8_t> bytes;
+  encode(event, bytes);
+  // The list's tag (https://capnproto.org/encoding.html#lists): one element of one data word and
+  // one pointer becomes 2^25 elements of no words.
+  const uint64_t tag = 0x0001'0001'0000'0004, many = uint64_t{1} << 27;
+  bool found = false;
+  for (size_t at = sizeof(uint32_t); at + 8 <= bytes.size(); at += 8) {
+    if (std::memcmp(bytes.data() + at, &tag, 8) != 0) continue;
+    std::memcpy(bytes.data() + at, &many, 8);
+    found = true;
+  }
+  ASSERT_TRUE(found);
+  std::span<const uint8_t> left(bytes);
+  EXPECT_THROW(decode(left), TraceError);
 }
 
 }  // namespace

@@ -1,0 +1,86 @@
+// A signal of the outside stops the task anywhere in host code; asked to stop soon, the task does
+// so at its next tick, and no tick is lost or counted twice.
+#include <gtest/gtest.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "tests/differential/generator.h"
+#include "tests/differential/sandbox.h"
+
+namespace heddle::differential {
+namespace {
+
+// A loop with live and dead flags at its top, calls, returns and indirect jumps.
+GuestProgram loop_of_transfers() {
+  GuestProgram program = generate(1);  // for its registers
+  const auto& p = program.placement;
+  program.items.clear();
+  const auto add = [&](Item item) { program.items.push_back(std::move(item)); };
+  add({.bytes = {0x41, 0xbb, 4, 0, 0, 0}});                                      // mov r11d,4
+  add({.bytes = {0x0f, 0x92, 0xc0}});                                            // top: setb al
+  add({.kind = Item::Kind::call, .target = 9});                                  // call f
+  add({.kind = Item::Kind::address, .bytes = {0x48, 0x8d, 0x15}, .target = 5});  // lea rdx,[next]
+  add({.bytes = {0xff, 0xe2}});                                                  // jmp rdx
+  add({.bytes = {0x49, 0x83, 0xeb, 0x01}});                                      // sub r11,1
+  add({.kind = Item::Kind::conditional, .bytes = {5}, .target = 1});             // jne top
+  add({.kind = Item::Kind::jump, .target = 12});                                 // jmp end
+  add({.bytes = {0x90}});
+  add({.bytes = {0x83, 0xc3, 0x07}});  // f: add ebx,7
+  add({.bytes = {0x0f, 0x93, 0xc1}});  // setae cl
+  add({.bytes = {0xc3}});              // ret
+  program.registers[Register::rip] = p.code;
+  return program;
+}
+
+TEST(Interruption, NoTickIsLostWhereverTheSignalComes) {
+  Sandbox sandbox;
+  const auto program = loop_of_transfers();
+  sandbox.reset(program);
+  State end;
+  const auto path = sandbox.step_native(1000, &end);
+  ASSERT_TRUE(path);
+  const Ticks total = path->back().ticks;
+  ASSERT_GT(total, 12u);
+  sandbox.reset(program);
+  GuestCpu& cpu = sandbox.translated({});
+  {
+    TaskContext context = sandbox.context();
+    ASSERT_EQ(cpu.run(context).kind, Exit::Kind::fault);  // translates and links everything
+  }
+  const pid_t pid = sandbox.process().pid();
+  for (unsigned steps = 0;; ++steps) {
+    sandbox.reset(program);
+    TaskContext context = sandbox.context();
+    // A signal that is pending stops the thread before it executes anything.
+    ASSERT_EQ(syscall(SYS_tgkill, pid, pid, SIGUSR1), 0);
+    cpu.start(context);
+    ASSERT_EQ(cpu.wait(context).kind, Exit::Kind::signal);
+    bool ended = false;
+    for (unsigned i = 0; i < steps && !ended; ++i) {
+      ASSERT_EQ(ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr), 0);
+      const int status = cpu.thread().wait();
+      ended = !is_signal_stop(status, SIGTRAP) || cpu.thread().signal_info().si_code != TRAP_TRACE;
+    }
+    if (ended) break;
+    cpu.keep_running(true);
+    const Exit exit = cpu.wait(context);
+    if (exit.kind == Exit::Kind::budget) {
+      const auto step = std::find_if(path->begin(), path->end(),
+                                     [&](const Step& s) { return s.ticks == context.ticks; });
+      ASSERT_NE(step, path->end()) << "after " << steps << " host instructions";
+      EXPECT_EQ(step->registers[Register::rip], context.registers[Register::rip])
+          << "after " << steps << " host instructions";
+      ASSERT_EQ(cpu.run(context).kind, Exit::Kind::fault);
+    }
+    ASSERT_EQ(context.ticks, total) << "after " << steps << " host instructions";
+    const State state = sandbox.state(context, {}, true);
+    EXPECT_EQ(state.registers, end.registers) << "after " << steps << " host instructions";
+    EXPECT_EQ(state.memory, end.memory);
+  }
+}
+
+}  // namespace
+}  // namespace heddle::differential

@@ -1,0 +1,161 @@
+// Branches, calls, returns: where they lead, and where they tick.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "tests/unit/translator/code_bytes.h"
+
+namespace heddle::translator {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::Not;
+
+std::vector<uint64_t> link_targets(const Translation& t) {
+  std::vector<uint64_t> targets;
+  for (const auto& link : t.links) targets.push_back(link.target);
+  return targets;
+}
+
+std::vector<uint64_t> budget_exits(const Translation& t) {
+  std::vector<uint64_t> pcs;
+  for (const auto& site : t.exits)
+    if (site.kind == ExitKind::budget) pcs.push_back(site.pc_in_rax ? 0 : site.pc);
+  return pcs;
+}
+
+TEST(Transfer, EveryUnlinkedTransferLeadsToItsLinkExit) {
+  // je +0x10; jne -2; jmp +0x1000
+  const auto t = translated({0x74, 0x10, 0x75, 0xfc, 0xe9, 0x00, 0x10, 0x00, 0x00});
+  ASSERT_EQ(t.links.size(), 3u);
+  for (const auto& link : t.links) {
+    int32_t displacement;
+    std::memcpy(&displacement, t.code.data() + link.offset, sizeof displacement);
+    EXPECT_EQ(link.offset + 4 + static_cast<uint32_t>(displacement), link.stub);
+    const auto site = std::find_if(t.exits.begin(), t.exits.end(),
+                                   [&](const auto& s) { return s.offset == link.stub; });
+    ASSERT_NE(site, t.exits.end());
+    EXPECT_EQ(site->kind, ExitKind::link);
+    EXPECT_EQ(site->pc, link.target);
+    EXPECT_TRUE(site->spills.empty());
+  }
+}
+
+TEST(Transfer, ForwardBranchesDoNotTick) {
+  const std::vector<uint8_t> forward[] = {
+      {0x74, 0x10},                          // je, short
+      {0x0f, 0x84, 0x00, 0x10, 0x00, 0x00},  // je, near
+      {0xeb, 0x00},                          // jmp to the next instruction
+      {0xe9, 0x00, 0x10, 0x00, 0x00},        // jmp, near
+      {0xe3, 0x10},                          // jrcxz
+      {0x67, 0xe3, 0x10},                    // jecxz
+      {0xe2, 0x10},                          // loop
+      {0xe1, 0x10},                          // loope
+      {0xe0, 0x10},                          // loopne
+  };
+  for (const auto& code : forward) {
+    const auto t = translated(code);
+    EXPECT_THAT(exit_kinds(t), Not(Contains(ExitKind::budget))) << int{code[0]};
+    EXPECT_GE(t.links.size(), 1u);
+  }
+}
+
+TEST(Transfer, BackwardBranchesTickAtTheirTarget) {
+  const std::vector<uint8_t> backward[] = {
+      {0x74, 0xf0},                          // je, short
+      {0x0f, 0x84, 0xec, 0xff, 0xff, 0xff},  // je, near
+      {0xeb, 0xf0},                          // jmp, short
+      {0xe9, 0xed, 0xff, 0xff, 0xff},        // jmp, near
+      {0xe3, 0xf0},                          // jrcxz
+      {0x67, 0xe3, 0xef},                    // jecxz
+      {0xe2, 0xf0},                          // loop
+      {0xe1, 0xf0},                          // loope
+      {0xe0, 0xf0},                          // loopne
+  };
+  for (const auto& code : backward)
+    EXPECT_THAT(budget_exits(translated(code)), ElementsAre(kGuest - 14)) << int{code[0]};
+}
+
+TEST(Transfer, ABranchToItselfTicks) {
+  EXPECT_THAT(budget_exits(translated({0xeb, 0xfe})), ElementsAre(kGuest));
+}
+
+TEST(Transfer, CallsTickForwardToo) {
+  const auto t = translated({0xe8, 0x00, 0x10, 0x00, 0x00});
+  EXPECT_THAT(budget_exits(t), ElementsAre(kGuest + 0x1005));
+  EXPECT_THAT(link_targets(t), ElementsAre(kGuest + 0x1005));
+  EXPECT_EQ(t.code[0], 0x68) << "push of the guest's return address";
+}
+
+TEST(Transfer, ReturnAddressesAboveTwoGigabytesAreWrittenWhole) {
+  const uint64_t guest = 0x7fff'f7a0'1000;
+  const auto t = translated({0xe8, 0x00, 0x10, 0x00, 0x00}, {}, guest, 0x7fff'd000'0000);
+  const auto text = host_text(t, 0x7fff'd000'0000);
+  ASSERT_GE(text.size(), 2u);
+  EXPECT_THAT(text[0], ::testing::HasSubstr("push"));
+  EXPECT_EQ(text[1], "mov dword ptr [rsp+0x04], 0x7FFF");
+}
+
+TEST(Transfer, IndirectTransfersTickAndLookUp) {
+  const std::vector<uint8_t> indirect[] = {
+      {0xff, 0xe0},                          // jmp rax
+      {0x41, 0xff, 0xe4},                    // jmp r12
+      {0xff, 0x24, 0xc7},                    // jmp [rdi+rax*8]
+      {0xff, 0x25, 0x00, 0x10, 0x00, 0x00},  // jmp [rip+0x1000]
+      {0xff, 0xd1},                          // call rcx
+      {0xff, 0x54, 0x24, 0x08},              // call [rsp+8]
+      {0x64, 0xff, 0x10},                    // call fs:[rax]
+      {0xc3},                                // ret
+      {0xc2, 0x10, 0x00},                    // ret 16
+      {0xf3, 0xc3},                          // rep ret
+      {0xf2, 0xff, 0xe1},                    // bnd jmp rcx
+      {0x3e, 0xff, 0xe2},                    // notrack jmp rdx
+  };
+  for (const auto& code : indirect) {
+    const auto t = translated(code);
+    const auto* miss = find_exit(t, ExitKind::miss);
+    ASSERT_NE(miss, nullptr) << int{code[0]};
+    EXPECT_TRUE(miss->pc_in_rax);
+    EXPECT_THAT(budget_exits(t), ElementsAre(0u));
+    EXPECT_TRUE(t.links.empty());
+  }
+}
+
+TEST(Transfer, NothingIsPushedButReturnAddresses) {
+  const std::vector<uint8_t> codes[] = {{0xff, 0xe0}, {0xc3}, {0x74, 0xf0}, {0xff, 0xd0}};
+  for (const auto& code : codes) {
+    size_t pushes = 0;
+    for (const auto& line : host_text(translated(code))) {
+      pushes += line.starts_with("push");
+      EXPECT_THAT(line, Not(::testing::StartsWith("call")));
+    }
+    EXPECT_EQ(pushes, code == codes[3] ? 1u : 0u);
+  }
+}
+
+// loop, loope, loopne and jrcxz have no 32-bit displacement: they hop over a jump.
+TEST(Transfer, CountedBranchesKeepTheirPrefixes) {
+  const auto t = translated({0x67, 0xe2, 0x10, 0xcc});
+  ASSERT_GE(t.code.size(), 3u);
+  EXPECT_EQ(t.code[0], 0x67);
+  EXPECT_EQ(t.code[1], 0xe2);
+  EXPECT_THAT(link_targets(t), ElementsAre(kGuest + 3 + 0x10, kGuest + 3));
+}
+
+TEST(Transfer, ConditionsKeepTheirSense) {
+  for (uint8_t condition = 0; condition < 16; ++condition) {
+    const auto short_form = translated({static_cast<uint8_t>(0x70 | condition), 0x10});
+    const auto near_form =
+        translated({0x0f, static_cast<uint8_t>(0x80 | condition), 0x0c, 0, 0, 0});
+    for (const auto& t : {short_form, near_form}) {
+      EXPECT_EQ(t.code[0], 0x0f);
+      EXPECT_EQ(t.code[1], 0x80 | condition);
+      EXPECT_EQ(t.links.at(0).target, kGuest + 0x12);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace heddle::translator
