@@ -1,5 +1,7 @@
 #include "explorer/exploration.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <chrono>
 #include <stdexcept>
@@ -155,6 +157,8 @@ std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
         outcome.verdict = Verdict::infeasible;
       }
     }
+    spdlog::debug("schedule {}, {}: {}{}{}", run + 1, portfolio->describe(), name(outcome.verdict),
+                  outcome.reason.empty() ? "" : ", ", outcome.reason);
     ++summary_.schedules;
     ++summary_.verdicts[std::string(name(outcome.verdict))];
     ++summary_.strategies[portfolio->name()];

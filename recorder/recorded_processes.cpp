@@ -228,6 +228,7 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
                                         task.slot);
   task.context.registers = task.cpu->to_guest(task.thread().registers());
   task.context.phase = 0;
+  spdlog::debug("task {} executes {}", task.id, program.path);
   auto image = snapshot(task.host(), program, task.context.registers, trace_);
   follow_image(task, image);
   append(task, std::move(image));
@@ -262,6 +263,7 @@ void Recorder::exit_task(Task& task) {
 
 void Recorder::end_process(Task& task, int status, int fatal_signal) {
   auto& thread = task.thread();
+  spdlog::debug("task {} ends its process, status {:#x}", task.id, status);
   append(task, event::ProcessExit{status});
   if (fatal_signal != 0) {
     thread.set_registers(GuestCpu::to_host(task.context.registers, thread.registers()));

@@ -1,3 +1,5 @@
+#include <spdlog/spdlog.h>
+
 #include <cstring>
 
 #include "recorder/recorder.h"
@@ -54,6 +56,7 @@ void Recorder::deliver_pending(Task& task) {
     const auto info = task.signals().take(task.id);
     if (!info) return;
     event::Signal e{info->number, false, false, info->siginfo};
+    spdlog::debug("task {} takes signal {}", task.id, info->number);
     switch (task.signals().disposition(info->number)) {
       case SignalState::Disposition::ignore:
       case SignalState::Disposition::resume:

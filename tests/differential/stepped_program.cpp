@@ -75,17 +75,23 @@ SteppedProgram step_program(const Program& program, uint64_t limit) {
       run.places.push_back({now, ticks, {}});
 
     const Registers before = now;
+    const SyscallArguments a{before[Register::rdi], before[Register::rsi], before[Register::rdx],
+                             before[Register::r10], before[Register::r8],  before[Register::r9]};
+    const Syscall* call = nullptr;
+    SyscallInputs lengths;
+    if (exit && exit->kind == ExitKind::syscall) {
+      call = find(before[Register::rax]);
+      if (!call)
+        throw std::runtime_error("a stepped program makes a call that is not in the table");
+      lengths = inputs(*call, a, memory);
+    }
     const SingleStep step = single_step(thread, memory);
     if (!step.done) throw std::runtime_error("a stepped program must not fault");
     now = step.registers;
-    if (exit && exit->kind == ExitKind::syscall) {
-      const SyscallArguments a{before[Register::rdi], before[Register::rsi], before[Register::rdx],
-                               before[Register::r10], before[Register::r8],  before[Register::r9]};
-      const auto* call = find(before[Register::rax]);
-      if (!call)
-        throw std::runtime_error("a stepped program makes a call that is not in the table");
+    if (call) {
       const auto result = static_cast<int64_t>(now[Register::rax]);
-      run.calls.push_back({call->number, result, collect_effects(*call, a, result, memory)});
+      run.calls.push_back(
+          {call->number, result, contents(effects(*call, a, result, memory, lengths), memory)});
     }
     if (ticks_of(code, pc, now[Register::rip]) == 0) continue;
     ++ticks;
