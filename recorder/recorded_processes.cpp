@@ -272,38 +272,44 @@ void Recorder::end_process(Task& task, int status, int fatal_signal) {
     task.cpu->start_syscall(task.context, SYS_exit_group,
                             {task.context.registers[Register::rdi], 0, 0, 0, 0, 0});
   }
-  // The first thread is reported last.
-  auto members = tasks_of(*task.process);
-  std::ranges::stable_partition(members, [&](const Task* member) {
-    return member->cpu->thread().tid() != task.process->pid;
-  });
-  std::vector<HostThread> threads;
-  for (const auto* member : members) threads.push_back(member->cpu->thread());
-  if (threads.empty() || threads.back().tid() != task.process->pid)
-    threads.emplace_back(task.process->pid);  // its task ended before
-  int word = status;
-  for (auto& each : threads) {
-    while (true) {
-      int got = 0;
-      try {
-        got = each.wait();
-        if (WIFSTOPPED(got))
-          each.resume(stop_event(got) == 0 && WSTOPSIG(got) == fatal_signal ? fatal_signal : 0);
-      } catch (const TraceeGone&) {
-        break;
-      }
-      if (WIFSTOPPED(got)) continue;
-      if (each.tid() == task.process->pid) word = got;
-      break;
-    }
-  }
+  const int word = reap(*task.process, fatal_signal).value_or(status);
   if (task.process->pid == root_) status_ = word;
-  for (auto* member : members) bury(*member);
+  for (auto* member : tasks_of(*task.process)) bury(*member);
 }
 
-void Recorder::process_gone(Task& task, int status) {
-  append(task, event::ProcessExit{status});
-  if (task.process->pid == root_) status_ = status;
+// Waits for the end of all threads of a process that is ending, the first one last, as it is
+// reported last; returns its status, or nothing if that was taken before. `signal`: ends it.
+std::optional<int> Recorder::reap(const Process& process, int signal) {
+  std::vector<HostThread> threads;
+  for (const auto* member : tasks_of(process))
+    if (member->cpu->thread().tid() != process.pid) threads.push_back(member->cpu->thread());
+  threads.emplace_back(process.pid);
+  std::optional<int> word;
+  for (auto& thread : threads) {
+    try {
+      int status = thread.wait();
+      while (WIFSTOPPED(status)) {
+        try {
+          const bool its_signal = stop_event(status) == 0 && WSTOPSIG(status) == signal;
+          thread.resume(its_signal ? signal : 0);
+        } catch (const TraceeGone&) {
+          // Killed in this stop: the next one, or its end, is still to be waited for.
+        }
+        status = thread.wait();
+      }
+      if (thread.tid() == process.pid) word = status;
+    } catch (const TraceeGone&) {
+      // It was reaped before.
+    }
+  }
+  return word;
+}
+
+void Recorder::process_gone(Task& task, std::optional<int> status) {
+  const int word = status ? *status : reap(*task.process, 0).value_or(SIGKILL);
+  spdlog::debug("the process of task {} is gone, status {:#x}", task.id, word);
+  append(task, event::ProcessExit{word});
+  if (task.process->pid == root_) status_ = word;
   for (auto* member : tasks_of(*task.process)) bury(*member);
 }
 

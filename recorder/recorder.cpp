@@ -125,7 +125,7 @@ int Recorder::run() {
       run_slice(*task);
     } catch (const TraceeGone&) {
       // Killed from outside, stopped as it was.
-      process_gone(*task, HostThread(task->process->pid).wait());
+      process_gone(*task, std::nullopt);
     }
   }
   return status_;
@@ -196,7 +196,9 @@ void Recorder::run_slice(Task& task) {
         deliver_pending(task);
         break;
       case Exit::Kind::event:
-        process_gone(task, exit->status);
+        process_gone(task, task.thread().tid() == task.process->pid
+                               ? std::optional<int>(exit->status)
+                               : std::nullopt);
         return;
       default:
         throw std::logic_error("an exit that recording does not ask for");

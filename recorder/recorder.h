@@ -87,8 +87,10 @@ class Recorder {
   void exit_task(Task& task);
   // The process of `task` ends: by exit_group, or by a fatal signal if that is not 0.
   void end_process(Task& task, int status, int fatal_signal);
-  // It has ended, by itself or killed from outside; `status` is wait(2)'s.
-  void process_gone(Task& task, int status);
+  // It has ended, by itself or killed from outside; `status` is wait(2)'s of its first thread, if
+  // that has been taken.
+  void process_gone(Task& task, std::optional<int> status);
+  std::optional<int> reap(const Process& process, int signal);
   std::shared_ptr<Space> new_space(HostProcess process);
   std::vector<Task*> tasks_of(const Process& process);
 
