@@ -243,6 +243,8 @@ ModelRun::Step ModelRun::settle_before_running(TaskId task) {
     if (!again) {
       guest.apply(answer.effects);
       guest.complete(task, answer.result);
+    } else {
+      guest.task(task).restart_call();
     }
   }
   while (!ended_) {

@@ -82,7 +82,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   event::Syscall e{static_cast<uint32_t>(number), a, -EFAULT, {}, {}, 0, false};
   if (!wanted) {
     append(task, e, &before);
-    return_from(task, e.result);
+    task.context.complete_call(e.result);
     return;
   }
   const bool thread_of_process = wanted->flags & CLONE_THREAD;
@@ -104,7 +104,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   e.result = sleeps ? child : static_cast<int64_t>(thread.registers().rax);
   if (child == 0) {
     append(task, e, &before);
-    return_from(task, e.result);
+    task.context.complete_call(e.result);
     return;
   }
 
@@ -154,7 +154,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   if (shares_memory) written(CLONE_CHILD_SETTID, wanted->child_tid);
   e.child = fresh->id;
   append(task, e, &before);
-  return_from(task, e.result);
+  task.context.complete_call(e.result);
   if (thread_of_process) task.signals().add_task(fresh->id, task.id);
   by_tid_[child] = fresh->id;
   ready_.push_back(fresh->id);
@@ -192,7 +192,7 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
       if (member == tid && after_call(thread, status)) {
         e.result = static_cast<int64_t>(thread.registers().rax);
         append(task, e, &before);
-        return_from(task, e.result);
+        task.context.complete_call(e.result);
         return;
       }
       if (member == process->pid && (WIFEXITED(status) || WIFSIGNALED(status)) &&

@@ -124,8 +124,14 @@ int Recorder::run() {
     try {
       run_slice(*task);
     } catch (const TraceeGone&) {
-      // Killed from outside, stopped as it was.
-      process_gone(*task, HostThread(task->process->pid).wait());
+      // Killed from outside, stopped as it was. It may report that it is about to end first.
+      HostThread first(task->process->pid);
+      int status = first.wait();
+      while (WIFSTOPPED(status)) {
+        first.resume();
+        status = first.wait();
+      }
+      process_gone(*task, status);
     }
   }
   return status_;

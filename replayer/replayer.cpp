@@ -158,6 +158,12 @@ void Replayer::catch_up() {
 
 void Replayer::perform(const Event& event) {
   const TaskId task = event.place.task;
+  // A call that came with a mask of its own, and that no signal followed.
+  if (const auto it = saved_masks_.find(task);
+      it != saved_masks_.end() && !std::holds_alternative<event::Signal>(event.body)) {
+    if (tasks_.contains(task)) tasks_.at(task)->signals.set_mask(task, it->second);
+    saved_masks_.erase(it);
+  }
   if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
     process_exit(*over);
   } else if (const auto* image = std::get_if<event::Exec>(&event.body)) {
@@ -214,14 +220,17 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
                      "system call " + std::to_string(request.number) + " or other arguments");
   show_output(call);
   current_->outputs.called(call.number, call.arguments, call.result);
-  if (call.number == SYS_rt_sigsuspend) {
-    if (const auto mask = guest().memory().load<uint64_t>(call.arguments[0])) {
+  const auto* known = find(call.number);
+  if (known && (call.interrupted || call.result == -EINTR)) {
+    if (const auto mask = temporary_mask(*known, call.arguments, guest().memory())) {
       saved_masks_[task] = current_->signals.mask(task);
       current_->signals.set_mask(task, *mask);
     }
   }
-  if (call.interrupted && call.result <= -512) return;  // executed again after the handler
-  const auto* known = find(call.number);
+  if (call.interrupted && call.result <= -512) {
+    guest().task(task).restart_call();  // executed again after the handler
+    return;
+  }
   if (call.child != 0) {
     add_child(event, call, request);
     return;
@@ -319,6 +328,10 @@ void Replayer::virtualised(const Event& event, const event::Syscall& call) {
       current_->signals.sigaltstack(task, a, context.registers[Register::rsp], memory, &effects);
       break;
     case SYS_rt_sigreturn:
+      if (call.result == -EFAULT) {
+        context.complete_call(0);
+        return;
+      }
       if (!guest().pop_frame(task, current_->signals))
         throw Divergence(event.number, task, "a signal frame", "the stack is not readable");
       return;

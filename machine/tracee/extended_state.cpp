@@ -5,6 +5,7 @@
 
 namespace heddle {
 namespace {
+constexpr size_t kMask = 28;       // mxcsr_mask
 constexpr size_t kHeader = 512;    // of the XSAVE area (Intel SDM vol. 1, 13.4.2): xstate_bv
 constexpr size_t kSoftware = 464;  // bytes 464..511 belong to software: the kernel's fields
 constexpr uint64_t kX87SseAvx = 7;
@@ -13,6 +14,7 @@ constexpr uint64_t kX87SseAvx = 7;
 ExtendedState canonical_state(const RawExtendedState& raw) {
   ExtendedState state{};
   std::memcpy(state.bytes.data(), raw.data(), std::min(raw.size(), state.bytes.size()));
+  std::memcpy(state.bytes.data() + kMask, &kMxcsrMask, sizeof kMxcsrMask);
   std::memset(state.bytes.data() + kSoftware, 0, kHeader - kSoftware);
   std::memset(state.bytes.data() + kHeader, 0, 64);
   std::memcpy(state.bytes.data() + kHeader, &kX87SseAvx, sizeof kX87SseAvx);

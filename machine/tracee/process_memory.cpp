@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -13,7 +14,7 @@
 
 namespace heddle {
 
-ProcessMemory::ProcessMemory(pid_t pid) {
+ProcessMemory::ProcessMemory(pid_t pid) : pid_(pid) {
   const std::string path = "/proc/" + std::to_string(pid) + "/mem";
   fd_ = open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "opening " + path);
@@ -23,9 +24,11 @@ ProcessMemory::~ProcessMemory() {
   if (fd_ >= 0) close(fd_);
 }
 
-ProcessMemory::ProcessMemory(ProcessMemory&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+ProcessMemory::ProcessMemory(ProcessMemory&& other) noexcept
+    : pid_(other.pid_), fd_(std::exchange(other.fd_, -1)) {}
 
 ProcessMemory& ProcessMemory::operator=(ProcessMemory&& other) noexcept {
+  std::swap(pid_, other.pid_);
   std::swap(fd_, other.fd_);
   return *this;
 }
@@ -52,6 +55,16 @@ bool ProcessMemory::write(uint64_t address, std::span<const uint8_t> bytes) {
     done += static_cast<size_t>(put);
   }
   return true;
+}
+
+bool ProcessMemory::write_as_guest(uint64_t address, std::span<const uint8_t> bytes) {
+  const iovec here{const_cast<uint8_t*>(bytes.data()), bytes.size()};
+  const iovec there{reinterpret_cast<void*>(address), bytes.size()};
+  const auto whole = static_cast<ssize_t>(bytes.size());
+  if (process_vm_writev(pid_, &here, 1, &there, 1, 0) == whole) return true;
+  // A stack that ends above: reading through /proc makes it grow.
+  uint8_t byte;
+  return read(address, {&byte, 1}) == 1 && process_vm_writev(pid_, &here, 1, &there, 1, 0) == whole;
 }
 
 std::vector<MapsEntry> read_maps(pid_t pid) {

@@ -21,8 +21,10 @@ class ProcessMemory final : public GuestMemory {
 
   size_t read(uint64_t address, std::span<uint8_t> out) const override;
   bool write(uint64_t address, std::span<const uint8_t> bytes) override;
+  bool write_as_guest(uint64_t address, std::span<const uint8_t> bytes) override;
 
  private:
+  pid_t pid_ = 0;
   int fd_ = -1;
 };
 
