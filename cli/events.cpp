@@ -33,10 +33,12 @@ void add_events(CLI::App& app, int& status) {
   auto* verb = app.add_subcommand("events", "Print the events of a trace, one a line");
   verb->add_option("trace", *name, "A path, an id (t1, t2, ...) or latest");
   verb->callback([name, &status] {
-    TraceReader trace(find_trace(*name));
-    while (const auto event = trace.next()) print(*event);
-    if (!trace.cut_off().empty()) std::fprintf(stderr, "heddle: %s\n", trace.cut_off().c_str());
-    status = 0;
+    status = or_one_line(2, [&] {
+      TraceReader trace(find_trace(*name));
+      while (const auto event = trace.next()) print(*event);
+      if (!trace.cut_off().empty()) std::fprintf(stderr, "heddle: %s\n", trace.cut_off().c_str());
+      return 0;
+    });
   });
 }
 

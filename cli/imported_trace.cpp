@@ -17,11 +17,12 @@ TraceId import_trace(Catalog& catalog, const std::filesystem::path& path) {
     ++end.events;
     ticks[event->place.task] = event->place.ticks;
     if (const auto* exec = std::get_if<event::Exec>(&event->body)) {
-      row.command = command_text(exec->arguments);
+      if (row.command.empty()) row.command = command_text(exec->arguments);
     } else if (const auto* taint = std::get_if<event::Taint>(&event->body)) {
       if (!end.tainted) end.tainted = taint->reason;
     } else if (const auto* exit = std::get_if<event::ProcessExit>(&event->body)) {
-      end.status = exit->status;
+      // The first process's, where its first thread ended it; else that of the first to end.
+      if (!ended || event->place.task == 1) end.status = exit->status;
       ended = true;
     }
   }

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "cli/catalogued_run.h"
+#include "cli/stacks_at.h"
 #include "cli/verbs.h"
 #include "replayer/lockstep.h"
 #include "replayer/replayer.h"
@@ -81,6 +82,7 @@ struct Options {
   std::string trace = "latest";
   bool quiet = false;
   bool lockstep = false;
+  std::string stacks_at;
 };
 
 int catalogued(const Options& options) {
@@ -88,7 +90,8 @@ int catalogued(const Options& options) {
   CataloguedRun run("replay");
   run.begin(location);
   try {
-    return options.lockstep ? lockstep(location, run) : replay(location, options.quiet, run);
+    if (options.lockstep) return lockstep(location, run);
+    return replay(location, options.quiet, run);
   } catch (const std::exception& error) {
     run.end(error.what());
     throw;
@@ -105,8 +108,14 @@ void add_replay(CLI::App& app, int& status) {
   verb->add_flag("--lockstep", options->lockstep,
                  "Run two translations side by side and find the first place where the state "
                  "differs");
+  verb->add_option("--stacks-at", options->stacks_at,
+                   "Print the call stacks of every task after this event, or at this place "
+                   "(TASK@TICKS:PC), in place of what the program prints, and stop");
   verb->footer("Exit status: the program's; 3 where the replay left the recording.");
-  verb->callback([options, &status] { status = catalogued(*options); });
+  verb->callback([options, &status] {
+    status = options->stacks_at.empty() ? catalogued(*options)
+                                        : print_stacks_at(options->trace, options->stacks_at);
+  });
 }
 
 }  // namespace heddle::cli

@@ -7,6 +7,7 @@
 #include "explorer/explanation.h"
 #include "explorer/minimiser.h"
 #include "explorer/strategies/portfolio.h"
+#include "machine/stacks/unwinder.h"
 #include "replayer/divergence.h"
 #include "replayer/replayer.h"
 #include "trace_format/writer.h"
@@ -125,8 +126,14 @@ RunOutcome Exploration::run_limited(const Schedule& schedule, const RunLimits& l
 
 std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
   Pct::Options estimate;
-  estimate.ticks = recorded_.ticks;
-  for (const uint64_t pc : points_) estimate.accesses += recorded_.executions[pc];
+  estimate.ticks = recorded_.ticks - std::min(recorded_.ticks, start().ticks);
+  std::set<uint64_t> updating;
+  for (const Target& target : targets_) {
+    if (target.first_updates) updating.insert(target.first_pc);
+    if (target.second_updates) updating.insert(target.second_pc);
+  }
+  for (const uint64_t pc : points_)
+    estimate.accesses += recorded_.executions[pc] * (updating.contains(pc) ? 2 : 1);
   const auto portfolio = make_portfolio(options.seed, targets_, estimate);
   const auto begun = std::chrono::steady_clock::now();
   for (uint64_t run = 0; run < options.schedules; ++run) {
@@ -200,9 +207,10 @@ Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions
   finding.confirmed = 1;
   finding.origin = std::filesystem::absolute(directory_).lexically_normal();
   const auto stack = [this](Guest& guest, TaskId task) {
-    const uint64_t pc = guest.task(task).registers[Register::rip];
-    const auto site = symbols_->locate(pc);
-    return std::vector<StackFrame>{{pc, site.function, site.file, site.line, site.module}};
+    std::vector<StackFrame> frames;
+    for (auto& f : Unwinder(*symbols_).stack(guest.memory(), guest.task(task).registers))
+      frames.push_back({f.pc, f.function, f.file, f.line, f.module});
+    return frames;
   };
   Explanation([this](const Schedule& schedule,
                      const RunLimits& limits) { return run_limited(schedule, limits); },

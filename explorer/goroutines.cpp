@@ -27,28 +27,29 @@ uint64_t sent(uint64_t channel) {
 uint64_t received(uint64_t channel) {
   return channel + 1;
 }
-constexpr uint64_t kAnySent = 2, kAnyReceived = 3;
+// What operations on one channel and selects released, whatever the channel.
+constexpr uint64_t kPlain = 2, kSelected = 3;
 
 }  // namespace
 
-Goroutines::Goroutines(const Symbols& symbols) {
+Goroutines::Goroutines(const AddressOf& address_of) {
   // `gogo` is the tail of runtime.gogo, with the g in rdx.
-  watch(symbols, "gogo", Register::rdx, Watched::go_to);
+  watch(address_of, "gogo", Register::rdx, Watched::go_to);
   if (calls_.empty()) return;
-  watch(symbols, "runtime.newproc", Register::rax, Watched::start);
-  watch(symbols, "runtime.runqput", Register::rbx, Watched::queue);
-  watch(symbols, "runtime.chansend", Register::rax, Watched::send);
-  watch(symbols, "runtime.chanrecv", Register::rax, Watched::receive);
-  watch(symbols, "runtime.closechan", Register::rax, Watched::close);
-  watch(symbols, "runtime.selectgo", Register::rax, Watched::select);
-  watch(symbols, "sync.(*Pool).Get", Register::rax, Watched::pool);
-  watch(symbols, "sync.(*Pool).Put", Register::rax, Watched::pool);
-  watch(symbols, "runtime.gcMarkTermination", Register::rax, Watched::collect);
+  watch(address_of, "runtime.newproc", Register::rax, Watched::start);
+  watch(address_of, "runtime.runqput", Register::rbx, Watched::queue);
+  watch(address_of, "runtime.chansend", Register::rax, Watched::send);
+  watch(address_of, "runtime.chanrecv", Register::rax, Watched::receive);
+  watch(address_of, "runtime.closechan", Register::rax, Watched::close);
+  watch(address_of, "runtime.selectgo", Register::rax, Watched::select);
+  watch(address_of, "sync.(*Pool).Get", Register::rax, Watched::pool);
+  watch(address_of, "sync.(*Pool).Put", Register::rax, Watched::pool);
+  watch(address_of, "runtime.gcMarkTermination", Register::rax, Watched::collect);
 }
 
-void Goroutines::watch(const Symbols& symbols, const char* function, Register argument,
+void Goroutines::watch(const AddressOf& address_of, const char* function, Register argument,
                        Watched what) {
-  const auto address = symbols.address_of(function);
+  const auto address = address_of(function);
   if (!address) return;
   calls_[*address] = argument;
   watched_[*address] = what;
@@ -89,19 +90,19 @@ void Goroutines::called(TaskId task, const LogEntry& entry, RaceDetector& detect
       break;
     case Watched::send:
       order(self, sent(argument), received(argument), detector);
-      order(self, kAnySent, kAnyReceived, detector);
+      order(self, kPlain, kSelected, detector);
       break;
     case Watched::receive:
       order(self, received(argument), sent(argument), detector);
-      order(self, kAnyReceived, kAnySent, detector);
+      order(self, kPlain, kSelected, detector);
       break;
     case Watched::close:
       detector.release(self, sent(argument));
-      detector.release(self, kAnySent);
+      detector.release(self, kPlain);
       break;
     case Watched::select:
-      order(self, kAnySent, kAnyReceived, detector);
-      order(self, kAnyReceived, kAnySent, detector);
+      order(self, kSelected, kPlain, detector);
+      order(self, kSelected, kSelected, detector);
       break;
     case Watched::pool:
       order(self, argument, argument, detector);

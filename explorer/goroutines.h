@@ -1,8 +1,9 @@
 // Which logical thread a task's accesses belong to, where the program is Go.
 #pragma once
 
+#include <functional>
 #include <map>
-#include <set>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,13 @@ namespace heddle {
 // after the go statement that started it. A select is ordered with all channel operations.
 class Goroutines {
  public:
-  explicit Goroutines(const Symbols& symbols);
+  // The guest address of a symbol, or nothing.
+  using AddressOf = std::function<std::optional<uint64_t>(const std::string&)>;
+
+  explicit Goroutines(const AddressOf& address_of);
+  explicit Goroutines(const Symbols& symbols)
+      : Goroutines(
+            AddressOf([&symbols](const std::string& name) { return symbols.address_of(name); })) {}
 
   bool present() const { return !calls_.empty(); }
   // For translator::Options::calls.
@@ -50,7 +57,7 @@ class Goroutines {
     uint64_t start = 0, end = 0;
     bool contains(uint64_t address) const { return address >= start && address < end; }
   };
-  void watch(const Symbols& symbols, const char* function, Register argument, Watched what);
+  void watch(const AddressOf& address_of, const char* function, Register argument, Watched what);
   StrandId numbered(uint64_t key);
   void order(StrandId strand, uint64_t released, uint64_t awaited, RaceDetector& detector);
 

@@ -1,240 +1,140 @@
 #include "explorer/model_kernel.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/futex.h>
+#include <linux/prctl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <time.h>
 
 #include <algorithm>
-#include <cstring>
 
+#include "explorer/model/answers.h"
+#include "explorer/model/virtual_time.h"
+#include "explorer/strategies/random_source.h"
 #include "machine/syscalls/effects.h"
-#include "machine/syscalls/table.h"
 
 namespace heddle {
+
+using model::done;
+using model::effect;
+using model::infeasible;
+using model::kNever;
+using model::of_kind;
+
 namespace {
 
-constexpr uint64_t kCallCost = 200;  // ns of virtual time
+constexpr uint64_t kArchSetFs = 0x1002, kArchGetFs = 0x1003;
+constexpr int64_t kFirstTid = 100'000;  // of tasks that the recording did not have
 
-SyscallAnswer done(int64_t result, std::vector<MemoryEffect> effects = {}) {
-  SyscallAnswer answer;
-  answer.result = result;
-  answer.effects = std::move(effects);
-  return answer;
-}
-
-SyscallAnswer of_kind(SyscallAnswer::Kind kind) {
-  SyscallAnswer answer;
-  answer.kind = kind;
-  return answer;
-}
-
-SyscallAnswer infeasible(std::string reason) {
-  SyscallAnswer answer;
-  answer.kind = SyscallAnswer::Kind::infeasible;
-  answer.reason = std::move(reason);
-  return answer;
-}
-
-template <typename T>
-MemoryEffect effect(uint64_t address, const T& value) {
-  MemoryEffect e{address, std::vector<uint8_t>(sizeof value)};
-  std::memcpy(e.bytes.data(), &value, sizeof value);
-  return e;
+int32_t exited(uint64_t code) {
+  return static_cast<int32_t>((code & 0xff) << 8);
 }
 
 }  // namespace
 
 ModelKernel::ModelKernel(std::shared_ptr<const std::vector<Event>> recording)
-    : recording_(std::move(recording)), used_(recording_->size()), runnable_{1} {
+    : recording_(std::make_shared<const model::Recording>(std::move(recording))),
+      answers_(recording_),
+      signals_(*recording_),
+      input_output_(recording_),
+      tids_(recording_->tids()) {
+  tids_.try_emplace(1, kFirstTid + 1);
+  queue_.add(1);
   signals_.add_task(1, 0);
-  for (const auto& event : *recording_) {
-    const auto* call = std::get_if<event::Syscall>(&event.body);
-    if (!call) continue;
-    if (call->number == SYS_set_tid_address && event.place.task == 1 && !tids_.contains(1))
-      tids_[1] = call->result;
-    if (call->child != 0) tids_[call->child] = call->result;
-  }
+}
+
+int64_t ModelKernel::tid(TaskId task) const {
+  const auto found = tids_.find(task);
+  return found != tids_.end() ? found->second : kFirstTid + task;
 }
 
 SyscallAnswer ModelKernel::answer(const SyscallRequest& request, const GuestMemory& memory) {
+  queue_.pass(model::kCallTime);
+  settle();
+  std::optional<SyscallAnswer> answer = modelled(request, memory);
+  if (!answer) answer = signals_.call(request, memory, tids_, queue_);
+  if (!answer) answer = clocks_.call(request, memory, queue_);
+  if (!answer) answer = input_output_.call(request, memory, answers_, queue_);
+  for (const TaskId task : input_output_.take_broken_pipes())
+    signals_.post(task, SIGPIPE, SI_USER, queue_);
+  if (!answer) answer = answers_.answer(request, input_output_.object_of(request));
+  if (answer->kind == SyscallAnswer::Kind::infeasible && request.number == SYS_getrandom) {
+    MemoryEffect bytes{request.arguments[0],
+                       std::vector<uint8_t>(std::min<uint64_t>(request.arguments[1], 1 << 20))};
+    RandomSource source(random_++, 0);
+    for (uint8_t& byte : bytes.bytes) byte = static_cast<uint8_t>(source.next());
+    const auto size = static_cast<int64_t>(bytes.bytes.size());
+    return done(size, {std::move(bytes)});
+  }
+  return std::move(*answer);
+}
+
+// Tasks, memory, and what they share with nobody.
+std::optional<SyscallAnswer> ModelKernel::modelled(const SyscallRequest& request,
+                                                   const GuestMemory& memory) {
   const auto& a = request.arguments;
   const TaskId task = request.place.task;
-  now_ += kCallCost;
-  std::vector<MemoryEffect> effects;
   switch (request.number) {
     case SYS_futex:
-      return futex(request, memory);
-    case SYS_nanosleep:
-    case SYS_clock_nanosleep:
-      return sleep(request, memory);
+      return futexes_.call(request, static_cast<uint32_t>(tid(task)), clocks_, memory, queue_);
+    case SYS_set_robust_list:
+      futexes_.set_robust_list(task, a[0]);
+      return done(0);
     case SYS_clone:
     case SYS_clone3:
       return clone(request, memory);
-    case SYS_write:
-    case SYS_writev:
-      return write(request, memory);
+    case SYS_fork:
+    case SYS_vfork:
+      return infeasible("a new process");
+    case SYS_exit:
+      return exit_task(request, memory);
+    case SYS_exit_group: {
+      SyscallAnswer answer = of_kind(SyscallAnswer::Kind::process_exit);
+      answer.status = exited(a[0]);
+      return answer;
+    }
     case SYS_sched_yield:
-      std::erase(runnable_, task);
-      runnable_.push_back(task);
+      queue_.yield(task);
       return done(0);
     case SYS_getpid:
-      return done(tids_.contains(1) ? tids_.at(1) : 100001);
+      return done(tid(1));
     case SYS_gettid:
-      return done(tids_.contains(task) ? tids_.at(task) : 100000 + task);
+      return done(tid(task));
     case SYS_set_tid_address:
       clear_tid_[task] = a[0];
-      return done(tids_.contains(task) ? tids_.at(task) : 100000 + task);
-    case SYS_set_robust_list:
-      return done(0);
+      return done(tid(task));
     case SYS_rseq:
     case SYS_io_uring_setup:
     case SYS_userfaultfd:
       return done(-ENOSYS);
     case SYS_arch_prctl:
-      return done(a[0] == 0x1002 ? 0 : -EINVAL);  // ARCH_SET_FS
-    case SYS_rt_sigreturn:
-      return of_kind(SyscallAnswer::Kind::sigreturn);
-    case SYS_rt_sigaction: {
-      const auto result = signals_.rt_sigaction(a, memory, &effects);
-      return done(result, std::move(effects));
-    }
-    case SYS_rt_sigprocmask: {
-      const auto result = signals_.rt_sigprocmask(task, a, memory, &effects);
-      return done(result, std::move(effects));
-    }
-    case SYS_sigaltstack: {
-      const auto result = signals_.sigaltstack(task, a, 0, memory, &effects);
-      return done(result, std::move(effects));
-    }
-    case SYS_tgkill: {
-      for (const auto& [id, tid] : tids_) {
-        if (tid != static_cast<int64_t>(a[1])) continue;
-        SignalInfo info;
-        info.number = static_cast<int32_t>(a[2]);
-        const int32_t head[6] = {
-            info.number, 0, -6 /* SI_TKILL */, 0, static_cast<int32_t>(a[0]), 0};
-        std::memcpy(info.siginfo.data(), head, sizeof head);
-        if (waiting_.contains(id)) return infeasible("a signal to a task that waits in a call");
-        signals_.post(id, info);
-        return done(0);
-      }
-      return done(-ESRCH);
-    }
-    case SYS_clock_gettime: {
-      const bool wall = a[0] == CLOCK_REALTIME || a[0] == CLOCK_REALTIME_COARSE;
-      const uint64_t t = now_ + (wall ? epoch_ : uint64_t{1'000'000'000'000});
-      return done(0, {effect(a[1], timespec{static_cast<time_t>(t / 1'000'000'000),
-                                            static_cast<long>(t % 1'000'000'000)})});
-    }
-    case SYS_brk:
+      if (a[0] == kArchGetFs) return infeasible("arch_prctl(ARCH_GET_FS) is not modelled");
+      return done(a[0] == kArchSetFs ? 0 : -EINVAL);
+    case SYS_membarrier:
+    case SYS_sched_setaffinity:
+      return done(0);
+    case SYS_prctl:
+      if (a[0] == PR_SET_NAME || a[0] == PR_SET_VMA) return done(0);
+      return std::nullopt;
     case SYS_mmap:
+      if (!(a[3] & MAP_ANONYMOUS) && !file_of(request))
+        return infeasible("mmap of a file that was not mapped in the recording");
+      return of_kind(SyscallAnswer::Kind::perform);
+    case SYS_brk:
     case SYS_munmap:
     case SYS_mprotect:
     case SYS_mremap:
     case SYS_madvise:
-      if (request.number == SYS_mmap && !(a[3] & MAP_ANONYMOUS) && !file_of(request))
-        return infeasible("mmap of a file that was not mapped in the recording");
       return of_kind(SyscallAnswer::Kind::perform);
-    case SYS_exit: {
-      SyscallAnswer answer = of_kind(SyscallAnswer::Kind::task_exit);
-      answer.status = static_cast<int32_t>(a[0]);
-      if (const auto it = clear_tid_.find(task); it != clear_tid_.end() && it->second != 0) {
-        answer.effects.push_back(effect(it->second, uint32_t{0}));
-        wake_futex(it->second, 1, ~0u);
-      }
-      std::erase(runnable_, task);
-      signals_.remove_task(task);
-      if (runnable_.empty() && waiting_.empty()) {
-        answer.kind = SyscallAnswer::Kind::process_exit;
-        answer.status = static_cast<int32_t>((a[0] & 0xff) << 8);
-      }
-      return answer;
-    }
-    case SYS_exit_group: {
-      SyscallAnswer answer = of_kind(SyscallAnswer::Kind::process_exit);
-      answer.status = static_cast<int32_t>((a[0] & 0xff) << 8);
-      return answer;
-    }
     default:
-      return recorded(request);
+      return std::nullopt;
   }
 }
 
-std::optional<FileRange> ModelKernel::file_of(const SyscallRequest& request) const {
+std::optional<FileRange> ModelKernel::file_of(const SyscallRequest& request) {
   if (request.number != SYS_mmap || (request.arguments[3] & MAP_ANONYMOUS)) return std::nullopt;
-  const auto& a = request.arguments;
-  const event::Syscall* best = nullptr;
-  for (const auto& event : *recording_) {
-    const auto* call = std::get_if<event::Syscall>(&event.body);
-    if (!call || call->number != SYS_mmap || !call->file) continue;
-    const auto& b = call->arguments;
-    // The same length, protection, descriptor and offset at the same code: the same mapping.
-    if (b[1] == a[1] && b[2] == a[2] && b[4] == a[4] && b[5] == a[5]) {
-      if (!best || event.place == request.place) best = call;
-    }
-  }
-  return best ? best->file : std::nullopt;
-}
-
-SyscallAnswer ModelKernel::recorded(const SyscallRequest& request) {
-  const TaskId task = request.place.task;
-  const auto* known = find(request.number);
-  const std::string name = known ? known->name : std::to_string(request.number);
-  // The same call of the same task first, then of any task; with equal arguments where there is
-  // one.
-  size_t best = 0;
-  int best_score = -1;
-  for (size_t i = 0; i < recording_->size(); ++i) {
-    if (used_[i]) continue;
-    const Event& event = (*recording_)[i];
-    const auto* call = std::get_if<event::Syscall>(&event.body);
-    if (!call || call->number != request.number || call->interrupted) continue;
-    int score = 0;
-    if (event.place.pc == request.place.pc) score += 1;
-    if (event.place.task == task) score += 2;
-    if (call->arguments == request.arguments) score += 4;
-    if (score > best_score) {
-      best_score = score;
-      best = i;
-    }
-  }
-  if (best_score < 0) return infeasible("the recording has no further answer for " + name);
-  used_[best] = true;
-  const auto& call = std::get<event::Syscall>((*recording_)[best].body);
-  auto effects = call.effects;
-  for (auto& e : effects) {
-    for (size_t i = 0; i < 6; ++i) {
-      if (e.address != call.arguments[i]) continue;
-      e.address = request.arguments[i];
-      break;
-    }
-  }
-  return done(call.result, std::move(effects));
-}
-
-SyscallAnswer ModelKernel::write(const SyscallRequest& request, const GuestMemory& memory) {
-  const auto& a = request.arguments;
-  if (a[0] != 1 && a[0] != 2) return recorded(request);
-  std::string text;
-  const auto take = [&](uint64_t address, uint64_t size) {
-    const size_t at = text.size();
-    text.resize(at + size);
-    text.resize(at + memory.read(address, {reinterpret_cast<uint8_t*>(text.data()) + at, size}));
-  };
-  if (request.number == SYS_write) {
-    take(a[1], a[2]);
-  } else {
-    for (uint64_t i = 0; i < a[2]; ++i)
-      if (const auto part = memory.load<iovec>(a[1] + i * sizeof(iovec)))
-        take(reinterpret_cast<uint64_t>(part->iov_base), part->iov_len);
-  }
-  (a[0] == 1 ? output_ : error_) += text;
-  return done(static_cast<int64_t>(text.size()));
+  return answers_.mapped_file(request, input_output_.object_of(request));
 }
 
 SyscallAnswer ModelKernel::clone(const SyscallRequest& request, const GuestMemory& memory) {
@@ -244,145 +144,66 @@ SyscallAnswer ModelKernel::clone(const SyscallRequest& request, const GuestMemor
     return infeasible("a new process");
   SyscallAnswer answer = of_kind(SyscallAnswer::Kind::new_task);
   const TaskId child = ++last_task_;
-  if (!tids_.contains(child)) tids_[child] = tids_[1] + child;
   answer.child = child;
-  answer.result = tids_.at(child);
-  const auto tid = static_cast<uint32_t>(tids_.at(child));
+  answer.result = tid(child);
+  tids_[child] = answer.result;
+  const auto number = static_cast<uint32_t>(answer.result);
   if (wanted->flags & CLONE_PARENT_SETTID)
-    answer.effects.push_back(effect(wanted->parent_tid, tid));
-  if (wanted->flags & CLONE_CHILD_SETTID) answer.effects.push_back(effect(wanted->child_tid, tid));
+    answer.effects.push_back(effect(wanted->parent_tid, number));
+  if (wanted->flags & CLONE_CHILD_SETTID)
+    answer.effects.push_back(effect(wanted->child_tid, number));
   if (wanted->flags & CLONE_CHILD_CLEARTID) clear_tid_[child] = wanted->child_tid;
   signals_.add_task(child, request.place.task);
-  runnable_.push_back(child);
+  queue_.add(child);
   return answer;
 }
 
-uint64_t ModelKernel::deadline(uint64_t address, bool absolute, const GuestMemory& memory) const {
-  const auto t = memory.load<timespec>(address);
-  if (!t) return ~uint64_t{0};
-  const auto ns =
-      static_cast<uint64_t>(t->tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t->tv_nsec);
-  if (!absolute) return now_ + ns;
-  const uint64_t base = ns >= epoch_ ? epoch_ : uint64_t{1'000'000'000'000};
-  return ns > base ? ns - base : 0;
-}
-
-SyscallAnswer ModelKernel::sleep(const SyscallRequest& request, const GuestMemory& memory) {
-  const auto& a = request.arguments;
-  const bool clock = request.number == SYS_clock_nanosleep;
-  Waiter waiter;
-  waiter.deadline = deadline(clock ? a[2] : a[0], clock && (a[1] & TIMER_ABSTIME), memory);
-  block(request.place.task, waiter);
-  return of_kind(SyscallAnswer::Kind::blocks);
-}
-
-SyscallAnswer ModelKernel::futex(const SyscallRequest& request, const GuestMemory& memory) {
-  const auto& a = request.arguments;
-  const auto command = a[1] & FUTEX_CMD_MASK;
-  const auto bits = static_cast<uint32_t>(a[5]);
-  switch (command) {
-    case FUTEX_WAIT:
-    case FUTEX_WAIT_BITSET: {
-      const auto value = memory.load<uint32_t>(a[0]);
-      if (!value) return done(-EFAULT);
-      if (*value != static_cast<uint32_t>(a[2])) return done(-EAGAIN);
-      Waiter waiter;
-      waiter.address = a[0];
-      if (command == FUTEX_WAIT_BITSET) waiter.bits = bits;
-      if (a[3] != 0) waiter.deadline = deadline(a[3], command == FUTEX_WAIT_BITSET, memory);
-      block(request.place.task, waiter);
-      futex_queue_.push_back(request.place.task);
-      return of_kind(SyscallAnswer::Kind::blocks);
-    }
-    case FUTEX_WAKE:
-      return done(wake_futex(a[0], a[2], ~0u));
-    case FUTEX_WAKE_BITSET:
-      return done(wake_futex(a[0], a[2], bits));
-    default:
-      return infeasible("futex command " + std::to_string(command));
+SyscallAnswer ModelKernel::exit_task(const SyscallRequest& request, const GuestMemory& memory) {
+  const TaskId task = request.place.task;
+  SyscallAnswer answer = of_kind(SyscallAnswer::Kind::task_exit);
+  answer.status = static_cast<int32_t>(request.arguments[0]);
+  const auto clear_tid = clear_tid_.find(task);
+  answer.effects =
+      futexes_.task_ended(task, static_cast<uint32_t>(tid(task)),
+                          clear_tid == clear_tid_.end() ? 0 : clear_tid->second, memory, queue_);
+  queue_.remove(task);
+  signals_.remove_task(task);
+  if (queue_.empty()) {
+    answer.kind = SyscallAnswer::Kind::process_exit;
+    answer.status = exited(request.arguments[0]);
   }
+  return answer;
 }
 
-int64_t ModelKernel::wake_futex(uint64_t address, uint64_t count, uint32_t bits) {
-  int64_t woken = 0;
-  const auto queue = futex_queue_;
-  for (const TaskId task : queue) {
-    const auto& waiter = waiting_.at(task);
-    if (waiter.address != address || !(waiter.bits & bits)) continue;
-    if (static_cast<uint64_t>(woken) >= count) break;
-    wake(task, 0);
-    ++woken;
-  }
-  return woken;
-}
-
-void ModelKernel::block(TaskId task, const Waiter& waiter) {
-  std::erase(runnable_, task);
-  waiting_[task] = waiter;
-}
-
-void ModelKernel::wake(TaskId task, int64_t result) {
-  std::erase(futex_queue_, task);
-  waiting_.erase(task);
-  ended_calls_[task] = result;
-  runnable_.push_back(task);
-}
-
-SyscallAnswer ModelKernel::collect(TaskId task) {
-  const auto it = ended_calls_.find(task);
-  if (it == ended_calls_.end()) throw std::logic_error("no ended call to collect");
-  const int64_t result = it->second;
-  ended_calls_.erase(it);
-  return done(result);
+void ModelKernel::settle() {
+  signals_.post_due(queue_);
+  while (clocks_.alarm_due(queue_.now())) signals_.post(0, SIGALRM, SI_KERNEL, queue_);
 }
 
 void ModelKernel::ran(Ticks ticks) {
-  now_ += ticks;
-  // By deadline, so that the order does not depend on when it is looked at.
-  while (true) {
-    auto next = waiting_.end();
-    for (auto it = waiting_.begin(); it != waiting_.end(); ++it)
-      if (it->second.deadline <= now_ &&
-          (next == waiting_.end() || it->second.deadline < next->second.deadline))
-        next = it;
-    if (next == waiting_.end()) return;
-    wake(next->first, next->second.address == 0 ? 0 : -ETIMEDOUT);
-  }
+  queue_.pass(model::kTickTime * ticks);
+  settle();
+}
+
+void ModelKernel::jump_to(uint64_t time) {
+  queue_.pass(time - std::min(time, queue_.now()));
+  settle();
+}
+
+uint64_t ModelKernel::next_due() const {
+  return std::min({queue_.first_deadline(), clocks_.next_alarm(), signals_.next_outside()});
 }
 
 bool ModelKernel::advance_time() {
-  uint64_t first = ~uint64_t{0};
-  for (const auto& [task, waiter] : waiting_) first = std::min(first, waiter.deadline);
-  if (first == ~uint64_t{0}) return false;
-  now_ = std::max(now_, first);
-  ran(0);
+  const uint64_t next = next_due();
+  if (next == kNever) return false;
+  jump_to(next);
   return true;
 }
 
-std::vector<TaskId> ModelKernel::sleepers() const {
-  std::vector<TaskId> tasks;
-  for (const auto& [task, waiter] : waiting_)
-    if (waiter.deadline != ~uint64_t{0}) tasks.push_back(task);
-  std::ranges::stable_sort(tasks, {}, [this](TaskId t) { return waiting_.at(t).deadline; });
-  return tasks;
-}
-
 void ModelKernel::advance_to(TaskId sleeper) {
-  const auto it = waiting_.find(sleeper);
-  if (it == waiting_.end()) return;
-  now_ = std::max(now_, it->second.deadline);
-  ran(0);
-}
-
-std::string ModelKernel::deadlock_description() const {
-  std::string text = "every task waits:";
-  for (const auto& [task, waiter] : waiting_) {
-    char line[64];
-    std::snprintf(line, sizeof line, " task %u on futex 0x%llx;", task,
-                  static_cast<unsigned long long>(waiter.address));
-    text += line;
-  }
-  return text;
+  if (const model::Wait* wait = queue_.wait_of(sleeper); wait && wait->deadline != kNever)
+    jump_to(wait->deadline);
 }
 
 }  // namespace heddle

@@ -8,73 +8,81 @@
 #include <string>
 #include <vector>
 
+#include "explorer/model/clocks.h"
+#include "explorer/model/futexes.h"
+#include "explorer/model/input_output.h"
+#include "explorer/model/recorded_answers.h"
+#include "explorer/model/run_queue.h"
+#include "explorer/model/signals.h"
 #include "machine/kernel.h"
-#include "machine/tracee/signal_state.h"
 
 namespace heddle {
 
-// Threads, futexes, time, signals between the program's own tasks, and output are modelled; what
-// the outside answered comes from the recording, matched by call. Anything else is infeasible.
+// Threads, futexes, time, signals between the program's own tasks, what flows through its own pipes
+// and its output are modelled (explorer/model/, one file per subject); what the outside answered
+// comes from the recording, matched by call. Anything else is infeasible.
 class ModelKernel {
  public:
   explicit ModelKernel(std::shared_ptr<const std::vector<Event>> recording);
 
-  // The caller writes the answer's effects to the guest.
+  // The caller writes the answer's effects to the guest; those of a call that blocks too, before
+  // anybody else runs.
   SyscallAnswer answer(const SyscallRequest& request, const GuestMemory& memory);
   // What a mapping of a file shows; nothing for anonymous ones.
-  std::optional<FileRange> file_of(const SyscallRequest& request) const;
+  std::optional<FileRange> file_of(const SyscallRequest& request);
 
   // Earliest-runnable first.
-  std::vector<TaskId> runnable() const { return runnable_; }
-  // The end of the blocked call of a task that is runnable again.
-  SyscallAnswer collect(TaskId task);
+  std::vector<TaskId> runnable() const { return queue_.runnable(); }
+  // The end of the blocked call of a task that is runnable again. A result of -ERESTARTSYS (-512):
+  // a signal came, and the call is made again after its handler.
+  SyscallAnswer collect(TaskId task) { return queue_.collect(task); }
   // Virtual time: 1 ns a tick, 200 ns a call. Sleepers whose time has come become runnable.
   void ran(Ticks ticks);
-  // Nobody is runnable: time jumps to the next deadline. False: there is none.
+  // Nobody is runnable: time jumps to the next deadline, timer or signal of the outside. False:
+  // there is none.
   bool advance_time();
   // Tasks that wait with a time limit, by deadline; and time jumping to one's deadline.
-  std::vector<TaskId> sleepers() const;
+  std::vector<TaskId> sleepers() const { return queue_.sleepers(); }
   void advance_to(TaskId sleeper);
-  uint64_t now_ns() const { return now_; }
+  // When something happens though no task does anything; never: the greatest number.
+  uint64_t next_due() const;
+  // The task is the last of those that can run.
+  void preempt(TaskId task) { queue_.yield(task); }
+  uint64_t now_ns() const { return queue_.now(); }
 
   // A signal to take before the task runs on.
-  std::optional<SignalInfo> take_signal(TaskId task) { return signals_.take(task); }
-  SignalState& signals() { return signals_; }
+  std::optional<SignalInfo> take_signal(TaskId task) { return signals_.state().take(task); }
+  SignalState& signals() { return signals_.state(); }
+  // The mask that the frame of a signal that ended rt_sigsuspend restores; once.
+  std::optional<uint64_t> take_saved_mask(TaskId task) { return signals_.take_saved_mask(task); }
 
   // What was written to descriptor 1 or 2.
-  const std::string& output(int stream) const { return stream == 1 ? output_ : error_; }
-  std::string deadlock_description() const;
+  const std::string& output(int stream) const { return input_output_.output(stream); }
+  // What every task waits for.
+  std::string deadlock_description() const { return queue_.description(); }
+  // Somebody waits for what only the outside could bring: nobody knows whether that is a deadlock.
+  bool waits_for_outside() const { return queue_.waits_for_outside(); }
 
  private:
-  struct Waiter {
-    uint64_t address = 0;  // futex; 0: a sleep
-    uint32_t bits = ~0u;
-    uint64_t deadline = ~uint64_t{0};
-    int64_t result = 0;
-  };
-  SyscallAnswer futex(const SyscallRequest& request, const GuestMemory& memory);
-  SyscallAnswer sleep(const SyscallRequest& request, const GuestMemory& memory);
+  std::optional<SyscallAnswer> modelled(const SyscallRequest& request, const GuestMemory& memory);
   SyscallAnswer clone(const SyscallRequest& request, const GuestMemory& memory);
-  SyscallAnswer write(const SyscallRequest& request, const GuestMemory& memory);
-  SyscallAnswer recorded(const SyscallRequest& request);
-  void block(TaskId task, const Waiter& waiter);
-  void wake(TaskId task, int64_t result);
-  int64_t wake_futex(uint64_t address, uint64_t count, uint32_t bits);
-  uint64_t deadline(uint64_t timespec, bool absolute, const GuestMemory& memory) const;
+  SyscallAnswer exit_task(const SyscallRequest& request, const GuestMemory& memory);
+  int64_t tid(TaskId task) const;
+  // Signals and timers that are due by now.
+  void settle();
+  void jump_to(uint64_t time);
 
-  std::shared_ptr<const std::vector<Event>> recording_;
-  std::vector<bool> used_;  // events of the recording that have answered
-  SignalState signals_;
-  std::vector<TaskId> runnable_;
-  std::map<TaskId, Waiter> waiting_;
-  std::vector<TaskId> futex_queue_;  // waiting tasks, first come first
+  std::shared_ptr<const model::Recording> recording_;
+  model::RecordedAnswers answers_;
+  model::RunQueue queue_;
+  model::Futexes futexes_;
+  model::Clocks clocks_;
+  model::Signals signals_;
+  model::InputOutput input_output_;
   std::map<TaskId, uint64_t> clear_tid_;
   std::map<TaskId, int64_t> tids_;
-  std::map<TaskId, int64_t> ended_calls_;
   TaskId last_task_ = 1;
-  uint64_t now_ = 0;
-  uint64_t epoch_ = 1'700'000'000'000'000'000;  // virtual wall clock at the start, ns
-  std::string output_, error_;
+  uint64_t random_ = 0;  // state of the stream that answers getrandom behind the recording's end
 };
 
 }  // namespace heddle

@@ -13,7 +13,12 @@
 #include "replayer/divergence.h"
 
 namespace heddle {
-namespace {}  // namespace
+namespace {
+
+constexpr Ticks kRdtscTicks = 10;   // that reading the counter counts for
+constexpr int64_t kRestart = -512;  // ERESTARTSYS of the kernel (include/linux/errno.h)
+
+}  // namespace
 
 std::string_view name(Verdict verdict) {
   switch (verdict) {
@@ -99,6 +104,7 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
         guest.task(task).registers[Register::fs_base] = request.arguments[1];
       guest.apply(answer.effects);
       guest.complete(task, answer.result);
+      if (request.number == SYS_sched_yield) turn_over_ = true;
       return Step::goes_on;
     case SyscallAnswer::Kind::perform: {
       answer.result = guest.perform(request, std::nullopt, s_.kernel.file_of(request));
@@ -107,6 +113,14 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
       return Step::goes_on;
     }
     case SyscallAnswer::Kind::blocks:
+      if (!answer.effects.empty()) {
+        // The kernel writes before it waits: an attempt of its own, then the call is made again.
+        SyscallAnswer attempt = answer;
+        attempt.result = kRestart;
+        finish_call(task, request, attempt, true);
+        guest.apply(attempt.effects);
+        guest.task(task).restart_call();
+      }
       // What the task did up to this call comes before what others do while it waits in it.
       add(event::Switch{0}, task);
       waiting_[task] = request;
@@ -158,6 +172,7 @@ ModelRun::Step ModelRun::special(TaskId task, const translator::ExitSite& site) 
   switch (site.special) {
     case SpecialInstruction::rdtsc:
     case SpecialInstruction::rdtscp: {
+      s_.kernel.ran(kRdtscTicks);  // never the same twice
       const uint64_t now = s_.kernel.now_ns();
       a.rax = now & 0xffffffff;
       a.rdx = now >> 32;
@@ -200,7 +215,7 @@ void ModelRun::deliver(TaskId task, const SignalInfo& info) {
   const auto disposition = signals.disposition(info.number);
   if (disposition == SignalState::Disposition::handle) {
     add(e, task);
-    if (guest.push_frame(task, signals, info)) return;
+    if (guest.push_frame(task, signals, info, s_.kernel.take_saved_mask(task))) return;
     e.number = SIGSEGV;
   } else if (disposition != SignalState::Disposition::terminate &&
              disposition != SignalState::Disposition::core) {
@@ -237,7 +252,7 @@ ModelRun::Step ModelRun::settle_before_running(TaskId task) {
   const auto waiting = waiting_.find(task);
   if (waiting != waiting_.end()) {
     const SyscallAnswer answer = s_.kernel.collect(task);
-    const bool again = answer.result <= -512 && answer.result >= -516;
+    const bool again = answer.result == kRestart;
     finish_call(task, waiting->second, answer, again);
     waiting_.erase(waiting);
     if (!again) {
@@ -261,8 +276,9 @@ void ModelRun::note_switch(TaskId next) {
     add(event::Switch{next}, s_.current);
     s_.events.back().registers.reset();
   }
-  const TaskId standard = runnable ? s_.current : runnable_.front();
-  if (next != standard) outcome_.schedule.steps.push_back({situation_.at, next, 0});
+  if (next != standard_) outcome_.schedule.steps.push_back({situation_.at, next, 0});
+  if (next != s_.current || turn_over_) turn_ = 0;
+  turn_over_ = false;
   s_.current = next;
 }
 
@@ -294,17 +310,29 @@ bool ModelRun::find_runnable() {
   runnable_ = s_.kernel.runnable();
   while (runnable_.empty()) {
     if (!s_.kernel.advance_time()) {
-      end(Verdict::deadlock, s_.kernel.deadlock_description());
+      if (s_.kernel.waits_for_outside())
+        end(Verdict::infeasible,
+            "only the outside could go on: " + s_.kernel.deadlock_description());
+      else
+        end(Verdict::deadlock, s_.kernel.deadlock_description());
       return false;
     }
     runnable_ = s_.kernel.runnable();
   }
   situation_.current_runnable = std::ranges::count(runnable_, s_.current) > 0;
+  standard_ = situation_.current_runnable && !turn_over_ ? s_.current : runnable_.front();
   situation_.ready = runnable_.size();
   // Time may pass while a runnable task is held back: sleepers can be chosen too.
   std::ranges::copy(s_.kernel.sleepers(), std::back_inserter(runnable_));
   situation_.runnable = runnable_;
   return true;
+}
+
+Ticks ModelRun::most_ticks() const {
+  const Ticks left = kTurn - std::min(turn_, kTurn - 1);
+  if (s_.kernel.runnable().size() > 1) return left;
+  // Alone, it may spin until a time comes.
+  return std::min(left, std::max<Ticks>(s_.kernel.next_due() - s_.kernel.now_ns(), 1));
 }
 
 // The loop of every kind of run: `choose` names the next task among runnable_, `execute` runs it to
@@ -333,6 +361,12 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     const Place after = guest.task(task).place();
     s_.kernel.ran(after.ticks - before);
     s_.ticks += after.ticks - before;
+    const bool calls = exit.kind == Exit::Kind::syscall || exit.kind == Exit::Kind::special;
+    turn_ += after.ticks - before + (calls ? kCallOfTurn : 0);
+    if (turn_ >= kTurn) {
+      turn_over_ = true;
+      s_.kernel.preempt(task);
+    }
     situation_.at = after;
     Step step = Step::goes_on;
     switch (exit.kind) {
@@ -362,10 +396,13 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     if (step == Step::before_clone) return;
     if (ended_) break;
     situation_.why = step == Step::blocked ? DecisionPoint::blocked : DecisionPoint::syscall;
-    if (step == Step::blocked)
+    if (step == Step::blocked) {
       situation_.at.phase = 2;
-    else
+      turn_ = 0;
+      turn_over_ = false;
+    } else {
       situation_.at = guest.task(task).place();
+    }
   }
 }
 
@@ -385,7 +422,7 @@ RunOutcome ModelRun::run(Scheduler& scheduler) {
   loop(
       [&] {
         const Decision decision = scheduler.decide(situation_);
-        budget = std::clamp<Ticks>(decision.ticks, 1, limits_.ticks);
+        budget = std::max<Ticks>(decision.ticks, 1);
         return decision.next;
       },
       [&](TaskId task) {
@@ -393,7 +430,7 @@ RunOutcome ModelRun::run(Scheduler& scheduler) {
         const auto held = held_.find(task);
         const bool in_front = held != held_.end() && held->second == guest.task(task).place();
         if (held != held_.end()) held_.erase(held);
-        return guest.run(task, budget, in_front ? 2 : 1);
+        return guest.run(task, std::min(budget, most_ticks()), in_front ? 2 : 1);
       });
   return result();
 }
@@ -405,7 +442,7 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
   const auto& steps = schedule.steps;
   loop(
       [&] {
-        TaskId next = situation_.current_runnable ? s_.current : runnable_.front();
+        TaskId next = standard_;
         if (step == steps.size()) return next;
         const Place& at = steps[step].at;
         if (at == situation_.at) {
@@ -426,7 +463,8 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
         const bool in_front = held != held_.end() && held->second == guest.task(task).place();
         if (held != held_.end()) held_.erase(held);
         const auto run = [&](Ticks budget) {
-          return guest.run(task, budget, in_front && points == 1 ? 2 : points);
+          return guest.run(task, std::min(budget, most_ticks()),
+                           in_front && points == 1 ? 2 : points);
         };
         if (step == steps.size() || steps[step].at.task != task) return run(limits_.ticks);
         const Place& at = steps[step].at;
@@ -451,8 +489,7 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
 bool ModelRun::run_to_first_clone() {
   situation_.at = s_.guest->task(s_.current).place();
   stop_before_clone_ = true;
-  loop([&] { return situation_.current_runnable ? s_.current : runnable_.front(); },
-       [&](TaskId task) { return s_.guest->run(task, limits_.ticks); });
+  loop([&] { return standard_; }, [&](TaskId task) { return s_.guest->run(task, most_ticks()); });
   stop_before_clone_ = false;
   return !ended_;
 }

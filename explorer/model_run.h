@@ -63,6 +63,11 @@ struct RunLimits {
   std::function<void(Guest&, TaskId, size_t)> at_point = nullptr;
 };
 
+// How long a task runs by the default rule while others could; and what a call counts for, since
+// one that asks for the time again and again waits for others too.
+inline constexpr Ticks kTurn = 10'000'000;
+inline constexpr Ticks kCallOfTurn = 5000;
+
 // Runs `state` to the end of the program. `watch`: leave at access points (the guest was translated
 // with some). `until_clone`: stop just before the first thread is created, leaving `state` there.
 class ModelRun {
@@ -87,6 +92,8 @@ class ModelRun {
                    bool interrupted);
   Event& add(EventBody body, TaskId task);
   bool find_runnable();
+  // No more than these, so that nobody waits for ever for a task that spins.
+  Ticks most_ticks() const;
   void loop(const std::function<TaskId()>& choose, const std::function<Exit(TaskId)>& execute);
   RunOutcome result();
   void note_switch(TaskId next);
@@ -104,6 +111,9 @@ class ModelRun {
   std::map<TaskId, Place> held_;              // tasks that were left at a point's phase 0
   Situation situation_;
   std::vector<TaskId> runnable_;
+  TaskId standard_ = 0;     // whose turn it is by the default rule
+  Ticks turn_ = 0;          // of the current task, so far
+  bool turn_over_ = false;  // it was as long as it may be, or the task gave way
 };
 
 }  // namespace heddle

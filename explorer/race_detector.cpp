@@ -34,6 +34,23 @@ void for_each_granule(uint64_t address, uint64_t size, Visit visit) {
   }
 }
 
+// The bytes of a granule that lie in [address, address + size), which touches it.
+ByteMask inside(uint64_t granule, uint64_t address, uint64_t size) {
+  const uint64_t start = granule * kGranuleBytes;
+  const uint64_t from = std::max(address, start) - start;
+  const uint64_t to = std::min(address + size - start, kGranuleBytes);
+  return static_cast<ByteMask>(((1u << to) - 1) & ~((1u << from) - 1));
+}
+
+void forget_records(ShadowCell& cell, ByteMask gone) {
+  for (size_t i = cell.size(); i-- > 0;) {
+    if (cell[i].bytes & ~gone)
+      cell[i].bytes &= static_cast<ByteMask>(~gone);
+    else
+      cell.erase(i);
+  }
+}
+
 // `access` cut to the bytes of a granule.
 Access cut(Access access, uint64_t granule, ByteMask bytes) {
   const int low = std::countr_zero(bytes);
@@ -226,30 +243,22 @@ void RaceDetector::forget(uint64_t address, uint64_t size) {
 
   shadow_.visit(first, last, [&](uint64_t granule, ShadowCell& cell) {
     // Of a word at the edge of the range only the bytes inside it are new.
-    const uint64_t start = granule * kGranuleBytes;
-    const uint64_t from = std::max(address, start) - start;
-    const uint64_t to = std::min(address + size, start + kGranuleBytes) - start;
-    const auto gone = static_cast<ByteMask>(((1u << to) - 1) & ~((1u << from) - 1));
+    const ByteMask gone = inside(granule, address, size);
     if (cell.synchronising & gone)
       for_each_word(granule, gone, [&](uint64_t object) {
         const ByteMask word = object % 2 ? 0xf0 : 0x0f;
         if ((word & ~gone & cell.synchronising) == 0) all_edges_.forget(object);
       });
-    for (size_t i = cell.size(); i-- > 0;) {
-      cell[i].bytes &= static_cast<ByteMask>(~gone);
-      if (cell[i].bytes == 0) {
-        cell[i].bytes = gone;  // not empty while it is being taken out
-        cell.erase(i);
-      }
-    }
+    forget_records(cell, gone);
     cell.synchronising &= static_cast<ByteMask>(~gone);
   });
 }
 
 void RaceDetector::forget_accesses(uint64_t address, uint64_t size) {
+  if (size == 0) return;
   shadow_.visit(address / kGranuleBytes, (address + size - 1) / kGranuleBytes,
-                [](uint64_t, ShadowCell& cell) {
-                  while (cell.size() > 0) cell.erase(cell.size() - 1);
+                [&](uint64_t granule, ShadowCell& cell) {
+                  forget_records(cell, inside(granule, address, size));
                 });
 }
 

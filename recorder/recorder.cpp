@@ -243,10 +243,10 @@ void Recorder::hash_state(Task& task) {
 // The task is over; references to it stay good until the next slice.
 void Recorder::bury(Task& task) {
   task.state = State::done;
-  ended_ticks_ += task.context.ticks;
   by_tid_.erase(task.cpu->thread().tid());
   task.signals().remove_task(task.id);
   task.process->space->slots.erase(task.slot);
+  ended_ticks_ += task.context.ticks;
   ended_tasks_.push_back(std::move(tasks_.at(task.id)));
   tasks_.erase(task.id);
   if (tasks_.empty() && !ended_) {

@@ -113,12 +113,12 @@ class Recorder {
   TaskId last_task_ = 1;
   SharedNumbers shared_;
   std::optional<std::string> tainted_;
+  Ticks ended_ticks_ = 0;  // of tasks that are over
   std::map<std::string, uint64_t> taints_;
   bool ended_ = false;
   int status_ = 0;
   uint64_t stops_ = 0;
-  Ticks ended_ticks_ = 0;  // of the tasks that are over
-  uint64_t drained_ = 0;   // calls of the log that are events of the trace
+  uint64_t drained_ = 0;  // calls of the log that are events of the trace
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 

@@ -58,6 +58,12 @@ Guest* Replayer::guest_of(TaskId task) {
   return it == tasks_.end() ? nullptr : it->second->guest.get();
 }
 
+std::vector<TaskId> Replayer::tasks() const {
+  std::vector<TaskId> tasks;
+  for (const auto& [task, process] : tasks_) tasks.push_back(task);
+  return tasks;
+}
+
 Exit Replayer::run_over_instrumentation(TaskId task, Exit exit) {
   while (exit.kind == Exit::Kind::log_full || exit.kind == Exit::Kind::hook ||
          exit.kind == Exit::Kind::point) {
@@ -93,6 +99,15 @@ void Replayer::check_held(TaskId task, const Exit* exit) {
     actual = "other arguments";
   throw Divergence(missed->number, task,
                    describe(missed->body) + " (" + describe(missed->place) + ")", actual);
+}
+
+bool Replayer::reach(const Place& place) {
+  catch_up();
+  const auto process = tasks_.find(place.task);
+  if (process == tasks_.end()) return false;
+  current_ = process->second;
+  run_to(place);
+  return guest().task(place.task).place() == place;
 }
 
 void Replayer::reach(const Event& event) {
@@ -228,7 +243,9 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
     }
   }
   if (call.interrupted && call.result <= -512) {
-    guest().task(task).restart_call();  // executed again after the handler
+    // Executed again, after the handler if there is one.
+    guest().apply(call.effects);
+    guest().task(task).restart_call();
     return;
   }
   if (call.child != 0) {

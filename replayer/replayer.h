@@ -38,6 +38,12 @@ class Replayer {
   // advance(); by itself for tools that look at the state just before an event.
   void reach(const Event& event);
 
+  // Brings place.task to a place before its next event. False where there is no such task, or it
+  // does not come by there; then it may be anywhere before its next event.
+  bool reach(const Place& place);
+
+  // Every task there is, in the order of their numbers.
+  std::vector<TaskId> tasks() const;
   // The guest of the process that the last event was of; at first the program's own.
   Guest& guest() { return *current_->guest; }
   // That of the process which `task` belongs to; null if there is no such task.

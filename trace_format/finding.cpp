@@ -28,12 +28,30 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FindingSide, what, who, place, address, size,
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Difference, of, expected, actual)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(DecidingStep, who, what, at, where, next)
 
+constexpr int kDeepest = 16;
+
+// Conversions to a member's type would take any number.
+static void check_numbers(const json& j, const std::string& name, int depth = 0) {
+  if (j.is_structured()) {
+    if (depth == kDeepest) throw std::runtime_error("not a finding: too deeply nested");
+    for (const auto& [key, value] : j.items())
+      check_numbers(value, j.is_object() ? key : name, depth + 1);
+  } else if (j.is_number()) {
+    uint64_t most = ~uint64_t{0};
+    if (name == "task" || name == "next" || name == "size" || name == "line") most = 0xffffffff;
+    if (name == "phase") most = 2;
+    if (!j.is_number_unsigned() || j.get<uint64_t>() > most)
+      throw std::runtime_error("not a finding: " + name + " cannot be " + j.dump());
+  }
+}
+
 std::string Finding::fingerprint_of(std::string_view kind, const std::vector<FindingSide>& sides) {
   std::vector<std::string> tops;
   for (const auto& side : sides) {
     if (side.stack.empty()) continue;
     const auto& top = side.stack.front();
-    tops.push_back(top.function + "\n" + top.file + "\n" + std::to_string(top.line));
+    const std::string& file = top.file.empty() ? top.module : top.file;
+    tops.push_back(top.function + "\n" + file + "\n" + std::to_string(top.line));
   }
   // Which side came first is no part of what was found.
   std::ranges::sort(tops);
@@ -67,6 +85,7 @@ std::string Finding::json() const {
 Finding Finding::parse(std::string_view text) {
   try {
     const auto j = nlohmann::json::parse(text);
+    check_numbers(j, "a finding");
     Finding f;
     j.at("kind").get_to(f.kind);
     j.at("verdict").get_to(f.verdict);

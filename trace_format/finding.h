@@ -69,8 +69,8 @@ struct Finding {
   std::string origin;            // the recording that was explored: its directory
   bool operator==(const Finding&) const = default;
 
-  // Of kind, functions, files and lines; not of addresses, so that a rebuilt program keeps it. 16
-  // hexadecimal digits.
+  // Of kind, functions, files (the module where there is no source) and lines; not of addresses, so
+  // that a rebuilt program keeps it. 16 hexadecimal digits.
   static std::string fingerprint_of(std::string_view kind, const std::vector<FindingSide>& sides);
 
   // JSON with the members' names as keys, the schedule as its text.

@@ -31,6 +31,9 @@ bool TraceReader::load_chunk() {
   const auto where = [&] {
     return (directory_ / "events").string() + " at offset " + std::to_string(offset_);
   };
+  if (next_ != chunk_end_)
+    throw TraceError((directory_ / "events").string() + " before offset " +
+                     std::to_string(offset_) + ": a chunk with another number of events");
   if (offset_ == size_) {
     cut_off_ = where() + ": the recording was cut off (no end mark)";
     return false;
@@ -76,6 +79,7 @@ bool TraceReader::load_chunk() {
     throw TraceError(where() + ": a chunk does not decompress");
   left_ = chunk_;
   offset_ += raw.size();
+  chunk_end_ = next_ + header.events;
   return true;
 }
 

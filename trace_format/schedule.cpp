@@ -12,10 +12,10 @@ std::string number(uint64_t value, int base = 10) {
   return {digits, end};
 }
 
-// Reads a schedule's text from the left; errors name the offset.
+// Reads a text from the left; errors name the offset.
 class Parser {
  public:
-  explicit Parser(std::string_view text) : text_(text) {}
+  Parser(std::string what, std::string_view text) : what_(std::move(what)), text_(text) {}
 
   bool at_end() const { return at_ == text_.size(); }
 
@@ -39,14 +39,28 @@ class Parser {
   }
 
   [[noreturn]] void fail(const std::string& expected) const {
-    throw std::invalid_argument("schedule: expected " + expected + " at offset " +
+    throw std::invalid_argument(what_ + ": expected " + expected + " at offset " +
                                 std::to_string(at_));
   }
 
  private:
+  std::string what_;  // is parsed
   std::string_view text_;
   size_t at_ = 0;
 };
+
+constexpr uint64_t kTask = 0xffffffff;  // the highest
+
+Place take_place(Parser& in) {
+  Place place;
+  place.task = static_cast<TaskId>(in.take(10, "a task", kTask));
+  in.expect('@');
+  place.ticks = in.take(10, "a tick count");
+  in.expect(':');
+  place.pc = in.take(16, "a hexadecimal address");
+  if (in.accept('.')) place.phase = static_cast<uint8_t>(in.take(10, "a phase", 2));
+  return place;
+}
 
 }  // namespace
 
@@ -66,16 +80,10 @@ std::string Schedule::text() const {
 Schedule Schedule::parse(std::string_view text) {
   Schedule schedule;
   if (text == "-") return schedule;
-  constexpr uint64_t kTask = 0xffffffff;
-  Parser in(text);
+  Parser in("schedule", text);
   do {
     ScheduleStep step;
-    step.at.task = static_cast<TaskId>(in.take(10, "a task", kTask));
-    in.expect('@');
-    step.at.ticks = in.take(10, "a tick count");
-    in.expect(':');
-    step.at.pc = in.take(16, "a hexadecimal address");
-    if (in.accept('.')) step.at.phase = static_cast<uint8_t>(in.take(10, "a phase", 2));
+    step.at = take_place(in);
     in.expect('>');
     step.next = static_cast<TaskId>(in.take(10, "a task", kTask));
     if (in.accept('!')) step.signal = static_cast<int32_t>(in.take(10, "a signal", 64));
@@ -83,6 +91,13 @@ Schedule Schedule::parse(std::string_view text) {
   } while (in.accept(','));
   if (!in.at_end()) in.fail("',' or the end");
   return schedule;
+}
+
+Place parse_place(std::string_view text) {
+  Parser in("place", text);
+  const Place place = take_place(in);
+  if (!in.at_end()) in.fail("the end");
+  return place;
 }
 
 }  // namespace heddle

@@ -18,8 +18,8 @@ struct ScheduleStep {
 };
 
 // Steps are in the order in which they happen. Where no step applies (a task blocks or ends with no
-// step at that point) the next task is the runnable one that has waited longest, so an empty
-// Schedule is a valid one.
+// step at that point, or has run for very long while others could) the next task is the runnable
+// one that has waited longest, so an empty Schedule is a valid one.
 struct Schedule {
   std::vector<ScheduleStep> steps;
   bool operator==(const Schedule&) const = default;
@@ -31,5 +31,8 @@ struct Schedule {
   // The inverse of text(). Throws std::invalid_argument naming the offset and what was expected.
   static Schedule parse(std::string_view text);
 };
+
+// "TASK@TICKS:PC[.PHASE]", a place as schedules write it. Throws as Schedule::parse does.
+Place parse_place(std::string_view text);
 
 }  // namespace heddle

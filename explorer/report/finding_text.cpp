@@ -51,8 +51,8 @@ std::string side_text(const FindingSide& side, const Style& style) {
 }
 
 std::string step_text(const DecidingStep& step) {
-  return "  " + printable(step.who) + " " + step.what + " " + position(step.where) + "; thread " +
-         std::to_string(step.next) + " goes on\n";
+  return "  " + printable(step.who) + " " + printable(step.what) + " " + position(step.where) +
+         "; thread " + std::to_string(step.next) + " goes on\n";
 }
 
 }  // namespace
@@ -65,9 +65,11 @@ std::string finding_line(const Finding& finding) {
   std::string text = printable(finding.kind);
   if (const std::string variable = variable_of(finding); !variable.empty())
     text += " on " + variable;
-  for (size_t i = 0; i < finding.sides.size(); ++i) {
-    if (finding.sides[i].stack.empty()) continue;
-    text += (i == 0 ? ": " : " and ") + position(finding.sides[i].stack.front());
+  const char* separator = ": ";
+  for (const FindingSide& side : finding.sides) {
+    if (side.stack.empty()) continue;
+    text += separator + position(side.stack.front());
+    separator = " and ";
   }
   return text;
 }

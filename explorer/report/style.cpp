@@ -1,25 +1,49 @@
 #include "explorer/report/style.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace heddle::report {
 
+namespace {
+
+// Bytes of the UTF-8 character at the start of `text` (RFC 3629); 0: there is none. Control
+// characters (C0, DEL, C1) count as none.
+size_t character_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char lead = byte(0);
+  if (lead < 0x80) return lead >= 0x20 && lead != 0x7f ? 1 : 0;
+  const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) return 0;
+  for (size_t i = 1; i < length; ++i)
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  // Overlong forms, surrogates, and what lies beyond U+10FFFF.
+  if (lead == 0xe0 && byte(1) < 0xa0) return 0;
+  if (lead == 0xed && byte(1) >= 0xa0) return 0;
+  if (lead == 0xf0 && byte(1) < 0x90) return 0;
+  if (lead == 0xf4 && byte(1) >= 0x90) return 0;
+  return lead == 0xc2 && byte(1) < 0xa0 ? 0 : length;
+}
+
+}  // namespace
+
 std::string printable(std::string_view text) {
   std::string safe;
   safe.reserve(text.size());
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      safe.push_back(c);
-    } else if (c == '\t') {
+  while (!text.empty()) {
+    const size_t length = character_length(text);
+    if (length > 0) {
+      safe += text.substr(0, length);
+    } else if (text[0] == '\t') {
       safe += "\\t";
-    } else if (c == '\n') {
+    } else if (text[0] == '\n') {
       safe += "\\n";
     } else {
       char escaped[8];
-      std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", static_cast<unsigned char>(text[0]));
       safe += escaped;
     }
+    text.remove_prefix(std::max<size_t>(length, 1));
   }
   return safe;
 }

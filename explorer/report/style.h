@@ -9,8 +9,9 @@ namespace heddle::report {
 
 enum class Emphasis : uint8_t { heading, bad, good, name, dim };
 
-// Text that came from the guest (file names, symbols, output) with control characters as \xNN, so
-// that a program cannot write escape sequences to the terminal of who reads about it. UTF-8 passes.
+// Text that came from the guest (file names, symbols, output) with control characters and what is
+// no UTF-8 as \xNN, so that a program cannot write escape sequences to the terminal of who reads
+// about it.
 std::string printable(std::string_view text);
 
 class Style {

@@ -82,6 +82,7 @@ Decision Pct::decide(const Situation& situation) {
   // In the order of becoming runnable, so that priorities do not depend on when each is first
   // chosen.
   for (const TaskId task : ready(situation)) progress(task);
+  if (running_ == 0) progress(situation.at.task).ticks = situation.at.ticks;
   count(situation);
   if (spins(situation)) {
     Progress& current = progress(situation.at.task);
@@ -99,9 +100,9 @@ Decision Pct::decide(const Situation& situation) {
   }
   Ticks budget = Decision{}.ticks;
   if (next_tick_change_ < tick_changes_.size()) budget = tick_changes_[next_tick_change_] - ticks_;
-  if (situation.ready > 1)
-    budget =
-        std::min(budget, options_.longest_turn - std::min(chosen.turn, options_.longest_turn - 1));
+  // Whoever spins alone waits for a sleeper, for whom no time would pass otherwise.
+  budget =
+      std::min(budget, options_.longest_turn - std::min(chosen.turn, options_.longest_turn - 1));
   return {next, budget};
 }
 

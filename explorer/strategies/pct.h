@@ -14,8 +14,10 @@
 
 namespace heddle {
 
-// The runnable task of the highest priority runs. A step is a tick, or an access point where there
-// are any; at each of depth - 1 steps, drawn beforehand, the task that runs falls below all others.
+// The runnable task of the highest priority runs. At each of depth - 1 steps, drawn beforehand, the
+// task that runs falls below all others. A step is a tick; where there are access points each
+// change is drawn from these as often as from the ticks, so that k is twice their number for a bug
+// that shows at access points alone.
 //
 // The paper's programs do not spin. A task that goes on for long, or makes the same system call
 // again and again, while others could run, falls below all others too; without that the rest would
@@ -24,8 +26,9 @@ class Pct final : public Strategy {
  public:
   struct Options {
     uint32_t depth = 3;
-    Ticks ticks = 100'000;           // of all tasks in a run, estimated from the recording
-    uint64_t accesses = 0;           // likewise, access points passed; 0: there are none
+    // Of all tasks from the first decision to the end, estimated from the recording.
+    Ticks ticks = 100'000;
+    uint64_t accesses = 0;           // access points passed, an update's two halves as two; 0: none
     Ticks longest_turn = 1'000'000;  // then a task is taken to spin
     uint32_t most_repetitions = 16;  // of one system call, or of spent budgets, in a row
   };

@@ -31,8 +31,9 @@ void RaceDirected::begin(uint64_t run) {
 
   state_ = State::seeking;
   achieved_ = false;
-  reached_ = holds_ = deferrals_ = decisions_ = jumps_ = 0;
+  reached_ = holds_ = deferrals_ = decisions_ = jumps_ = seeking_jumps_ = spent_ = 0;
   held_ = performer_ = 0;
+  put_off_.clear();
 }
 
 Decision RaceDirected::decide(const Situation& situation) {
@@ -50,40 +51,61 @@ Decision RaceDirected::decide(const Situation& situation) {
 }
 
 Decision RaceDirected::seek(const Situation& situation) {
-  if (situation.why != DecisionPoint::access) {
-    return {random_.pick(ready(situation)), random_.geometric(kMeanTurn)};
+  if (took_too_long(situation) && !put_off_.empty()) {
+    // Somebody spins and waits for one of them.
+    put_off_.clear();
+    deferrals_ = kMostDeferrals;
   }
+  if (situation.why != DecisionPoint::access || !situation.current_runnable)
+    return another(situation, 0);
   const bool crowd = situation.runnable.size() > 1;
   if (situation.at.pc == held_pc_ && situation.at.phase == held_phase_) {
-    if (++reached_ >= occurrence_ && crowd && situation.current_runnable) {
-      state_ = State::holding;
-      decisions_ = 0;
-      held_ = situation.at.task;
-      held_address_ = situation.address;
-      held_size_ = situation.size;
-      held_writes_ = situation.writes;
-      return another(situation, held_);
-    }
+    if (++reached_ >= occurrence_ && crowd) return begin_hold(situation);
   } else if (situation.at.pc == other_pc_ && situation.at.phase == 0 && crowd &&
              deferrals_ < kMostDeferrals) {
-    // The other side would be over before the held one is reached: let somebody else go first.
+    // The other side would be over before the held one is reached.
     ++deferrals_;
+    put_off_.push_back({situation.at.task, situation.address, situation.size, situation.writes});
     return another(situation, situation.at.task);
   }
-  if (situation.current_runnable) return {situation.at.task, random_.geometric(kMeanTurn)};
-  return another(situation, situation.at.task);
+  return {situation.at.task, random_.geometric(kMeanTurn)};
 }
 
-bool RaceDirected::conflicts(const Situation& situation) const {
-  if (situation.why != DecisionPoint::access || situation.at.task == held_) return false;
-  if (!situation.writes && !held_writes_) return false;
-  return situation.address < held_address_ + held_size_ &&
-         held_address_ < situation.address + situation.size;
+bool RaceDirected::took_too_long(const Situation& situation) {
+  if (situation.why == DecisionPoint::budget) ++spent_;
+  return ++decisions_ > kLongestHold || spent_ > kMostSpent;
+}
+
+Decision RaceDirected::begin_hold(const Situation& situation) {
+  state_ = State::holding;
+  decisions_ = spent_ = 0;
+  held_ = situation.at.task;
+  held_address_ = situation.address;
+  held_size_ = situation.size;
+  held_writes_ = situation.writes;
+  const auto meets = [&](const PutOff& p) { return conflicts(p.address, p.size, p.writes); };
+  const auto waiting = std::ranges::find_if(put_off_, meets);
+  if (waiting == put_off_.end()) {
+    put_off_.clear();
+    return another(situation, held_);
+  }
+  performer_ = waiting->task;
+  performer_pc_ = other_pc_;
+  put_off_.clear();
+  state_ = State::performing;
+  return {performer_, 1};
+}
+
+bool RaceDirected::conflicts(uint64_t address, uint32_t size, bool writes) const {
+  return (writes || held_writes_) && address < held_address_ + held_size_ &&
+         held_address_ < address + size;
 }
 
 Decision RaceDirected::hold(const Situation& situation) {
-  if (++decisions_ > kLongestHold) return give_up(situation);
-  if (conflicts(situation) && situation.current_runnable) {
+  if (took_too_long(situation)) return give_up(situation);
+  const bool arrives = situation.why == DecisionPoint::access && situation.current_runnable &&
+                       situation.at.task != held_;
+  if (arrives && conflicts(situation.address, situation.size, situation.writes)) {
     state_ = State::performing;
     performer_ = situation.at.task;
     performer_pc_ = situation.at.pc;
@@ -92,9 +114,7 @@ Decision RaceDirected::hold(const Situation& situation) {
   const bool alone = std::ranges::all_of(ready(situation), [&](TaskId t) { return t == held_; });
   if (alone && (situation.ready == situation.runnable.size() || ++jumps_ > kMostJumps))
     return give_up(situation);
-  if (situation.why == DecisionPoint::access && situation.current_runnable &&
-      situation.at.task != held_)
-    return {situation.at.task, random_.geometric(kMeanTurn)};
+  if (arrives) return {situation.at.task, random_.geometric(kMeanTurn)};
   return another(situation, held_);
 }
 
@@ -110,35 +130,39 @@ Decision RaceDirected::perform(const Situation& situation) {
 Decision RaceDirected::release(const Situation& situation) {
   state_ = State::released;
   if (!is_runnable(situation, held_)) return go_on(situation);
-  return {held_, runs_on_ ? Decision{}.ticks : random_.geometric(kMeanTurn)};
+  return {held_, runs_on_ ? kLongTurn : random_.geometric(kMeanTurn)};
 }
 
 Decision RaceDirected::give_up(const Situation& situation) {
   ++holds_;
-  // A hold that ran out of decisions would do so again: somebody spins and waits for the held task.
-  const bool hopeless = holds_ >= kMostHolds || decisions_ > kLongestHold;
+  // A hold that took too long would do so again: somebody spins and waits for the held task.
+  const bool hopeless = holds_ >= kMostHolds || decisions_ > kLongestHold || spent_ > kMostSpent;
   const TaskId next = is_runnable(situation, held_) ? held_ : situation.runnable.front();
   state_ = hopeless ? State::released : State::seeking;
   held_ = 0;
+  decisions_ = spent_ = 0;
   return {next, random_.geometric(kMeanTurn)};
 }
 
 Decision RaceDirected::another(const Situation& situation, TaskId than) {
-  const auto others = static_cast<uint64_t>(
-      std::ranges::count_if(ready(situation), [&](TaskId task) { return task != than; }));
-  if (others == 0) {
-    // Nobody, unless time passes.
-    const bool sleepers = situation.runnable.size() > situation.ready;
-    return {situation.runnable[sleepers ? situation.ready : 0], random_.geometric(kMeanTurn)};
+  std::vector<TaskId> others;
+  for (const TaskId task : ready(situation))
+    if (task != than && std::ranges::find(put_off_, task, &PutOff::task) == put_off_.end())
+      others.push_back(task);
+  if (!others.empty())
+    return {random_.pick(std::span<const TaskId>(others)), random_.geometric(kMeanTurn)};
+
+  // Nobody, unless time passes or somebody put off goes on. Where both sides are one place those
+  // who are put off are also those who could be held.
+  const bool sleepers = situation.runnable.size() > situation.ready;
+  const bool waits = sleepers && held_pc_ != other_pc_ && seeking_jumps_ < kMostSeekingJumps;
+  if (!put_off_.empty() && !waits) {
+    const TaskId first = put_off_.front().task;
+    put_off_.erase(put_off_.begin());
+    return {first, random_.geometric(kMeanTurn)};
   }
-  uint64_t skip = random_.below(others);
-  TaskId next = 0;
-  for (const TaskId task : ready(situation)) {
-    if (task == than) continue;
-    next = task;
-    if (skip-- == 0) break;
-  }
-  return {next, random_.geometric(kMeanTurn)};
+  if (!put_off_.empty()) ++seeking_jumps_;
+  return {situation.runnable[sleepers ? situation.ready : 0], random_.geometric(kMeanTurn)};
 }
 
 Decision RaceDirected::go_on(const Situation& situation) {
@@ -146,8 +170,7 @@ Decision RaceDirected::go_on(const Situation& situation) {
       situation.current_runnable && (situation.why == DecisionPoint::access ||
                                      (runs_on_ && situation.why != DecisionPoint::budget));
   const TaskId next = stay ? situation.at.task : random_.pick(ready(situation));
-  // A task that spins must not keep the rest waiting, however long the turns are.
-  return {next, runs_on_ ? 64 * kMeanTurn : random_.geometric(kMeanTurn)};
+  return {next, runs_on_ ? kLongTurn : random_.geometric(kMeanTurn)};
 }
 
 bool RaceDirected::is_runnable(const Situation& situation, TaskId task) const {

@@ -3,7 +3,6 @@
 // K. Sen, "Race Directed Random Testing of Concurrent Programs", PLDI 2008.
 #pragma once
 
-#include <map>
 #include <vector>
 
 #include "explorer/strategies/random_source.h"
@@ -17,19 +16,28 @@ namespace heddle {
 // a random one.
 //
 // The states of a run, with what leads on:
-//   seeking     - the held side is reached and another task could run -> holding
+//   seeking     - the held side is reached and another task could run -> holding, or performing if
+//                 somebody was put off in front of the other side
 //   holding     - another task is about to touch the bytes, one of both writes -> performing
 //               - only the held task is runnable, or too many decisions passed -> seeking, or
 //                 released once that happened too often
 //   performing  - the other task has gone on past its access -> released, the held task runs
 //   released    - the rest of the run: tasks run until they block, or by random budgets
+//
+// No turn is endless: a task may spin and wait for another one.
+//
+// While the held side is sought, a task that arrives at the other one is put off: it stays there
+// until all who could run are put off or it took too long.
 class RaceDirected final : public Strategy {
  public:
   static constexpr uint32_t kLongestHold = 2000;  // decisions
-  static constexpr uint32_t kMostHolds = 8;       // given up in a run
-  static constexpr uint32_t kMostJumps = 64;  // in time, while everyone but the held task sleeps
-  static constexpr uint32_t kMostDeferrals = 64;  // of the other side, while the held one is sought
+  static constexpr uint32_t kMostSpent = 500;  // of them because a task that runs on spent its turn
+  static constexpr uint32_t kMostHolds = 8;    // given up in a run
+  static constexpr uint32_t kMostJumps = 64;   // in time, while everyone but the held task sleeps
+  static constexpr uint32_t kMostSeekingJumps = 8;  // likewise, while everyone is put off
+  static constexpr uint32_t kMostDeferrals = 64;    // tasks put off in a run
   static constexpr Ticks kMeanTurn = 4000;
+  static constexpr Ticks kLongTurn = 64 * kMeanTurn;
 
   // Throws std::invalid_argument if there are no targets.
   RaceDirected(uint64_t seed, std::vector<Target> targets);
@@ -47,14 +55,18 @@ class RaceDirected final : public Strategy {
   enum class State : uint8_t { seeking, holding, performing, released };
 
   Decision seek(const Situation& situation);
+  Decision begin_hold(const Situation& situation);
   Decision hold(const Situation& situation);
   Decision perform(const Situation& situation);
   Decision release(const Situation& situation);
   Decision give_up(const Situation& situation);
+  // A random one that neither needs time to pass nor is `than` or put off; if there is none,
+  // somebody who is.
   Decision another(const Situation& situation, TaskId than);
+  bool took_too_long(const Situation& situation);
   Decision go_on(const Situation& situation);
   bool is_runnable(const Situation& situation, TaskId task) const;
-  bool conflicts(const Situation& situation) const;
+  bool conflicts(uint64_t address, uint32_t size, bool writes) const;
 
   uint64_t seed_;
   std::vector<Target> targets_;
@@ -74,13 +86,22 @@ class RaceDirected final : public Strategy {
   uint64_t reached_ = 0;  // times that the held side was reached
   uint32_t holds_ = 0;    // given up
   uint32_t deferrals_ = 0;
-  uint32_t decisions_ = 0;  // of the current hold
-  uint32_t jumps_ = 0;
+  uint32_t decisions_ = 0, spent_ = 0;  // of the current hold, or the search for it
+  uint32_t jumps_ = 0, seeking_jumps_ = 0;
   TaskId held_ = 0, performer_ = 0;
   uint64_t performer_pc_ = 0;
   uint64_t held_address_ = 0;
   uint32_t held_size_ = 0;
   bool held_writes_ = false;
+
+  // In front of the other side.
+  struct PutOff {
+    TaskId task = 0;
+    uint64_t address = 0;
+    uint32_t size = 0;
+    bool writes = false;
+  };
+  std::vector<PutOff> put_off_;  // earliest first
 };
 
 }  // namespace heddle

@@ -71,9 +71,8 @@ Database::Database(const std::filesystem::path& file, Mode mode) : path_(file.st
     open(SQLITE_OPEN_READONLY, path_);
     // The first read finds out whether the log can be shared.
     const int code =
-        sqlite3_exec(handle_, "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr);
+        sqlite3_exec(handle(), "SELECT count(*) FROM sqlite_schema", nullptr, nullptr, nullptr);
     if (code == SQLITE_CANTOPEN || code == SQLITE_READONLY) {
-      sqlite3_close(handle_);
       open(SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, immutable_name(path_));
     }
     return;
@@ -87,18 +86,17 @@ Database::Database(const std::filesystem::path& file, Mode mode) : path_(file.st
   run("PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON");
 }
 
-Database::~Database() {
-  sqlite3_close(handle_);
+void Database::Close::operator()(sqlite3* handle) const {
+  sqlite3_close(handle);
 }
 
 void Database::open(int flags, const std::string& name) {
-  if (sqlite3_open_v2(name.c_str(), &handle_, flags, nullptr) != SQLITE_OK) {
-    const std::string why = handle_ ? sqlite3_errmsg(handle_) : "out of memory";
-    sqlite3_close(handle_);
-    throw CatalogError(path_ + ": opening the catalog: " + why);
-  }
-  sqlite3_extended_result_codes(handle_, 0);
-  sqlite3_busy_timeout(handle_, kBusyMilliseconds);
+  sqlite3* opened = nullptr;
+  const int code = sqlite3_open_v2(name.c_str(), &opened, flags, nullptr);
+  handle_.reset(opened);  // there is one even where it failed, to say why
+  if (!opened) throw CatalogError(path_ + ": opening the catalog: out of memory");
+  if (code != SQLITE_OK) fail("opening the catalog");
+  sqlite3_busy_timeout(opened, kBusyMilliseconds);
 }
 
 // Readers then never wait for writers. SQLite does not wait by itself while two processes change
@@ -108,7 +106,7 @@ void Database::use_write_ahead_log() {
   const auto until =
       std::chrono::steady_clock::now() + std::chrono::milliseconds(kBusyMilliseconds);
   while (true) {
-    const int code = sqlite3_exec(handle_, "PRAGMA journal_mode = WAL", nullptr, nullptr, nullptr);
+    const int code = sqlite3_exec(handle(), "PRAGMA journal_mode = WAL", nullptr, nullptr, nullptr);
     if (code == SQLITE_OK) return;
     if (code != SQLITE_BUSY || std::chrono::steady_clock::now() > until)
       fail("opening the catalog");
@@ -117,21 +115,21 @@ void Database::use_write_ahead_log() {
 }
 
 void Database::run(const std::string& sql) {
-  if (sqlite3_exec(handle_, sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
+  if (sqlite3_exec(handle(), sql.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
     fail("the catalog");
 }
 
 int64_t Database::last_id() const {
-  return sqlite3_last_insert_rowid(handle_);
+  return sqlite3_last_insert_rowid(handle());
 }
 
 void Database::refuse_all_but_reading() {
   only_reads_ = true;
-  sqlite3_set_authorizer(handle_, refuse_settings, nullptr);
+  sqlite3_set_authorizer(handle(), refuse_settings, nullptr);
 }
 
 void Database::fail(const std::string& doing) const {
-  throw CatalogError(path_ + ": " + doing + ": " + sqlite3_errmsg(handle_));
+  throw CatalogError(path_ + ": " + doing + ": " + sqlite3_errmsg(handle()));
 }
 
 Statement::Statement(Database& database, std::string_view sql) : database_(database) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -29,7 +30,7 @@ class Database {
 
   // Throws CatalogError. A writer waits up to half a minute for other writers.
   Database(const std::filesystem::path& file, Mode mode);
-  ~Database();
+  ~Database() = default;
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
@@ -43,7 +44,7 @@ class Database {
   bool only_reads() const { return only_reads_; }
 
   const std::string& path() const { return path_; }
-  sqlite3* handle() const { return handle_; }
+  sqlite3* handle() const { return handle_.get(); }
   [[noreturn]] void fail(const std::string& doing) const;
 
  private:
@@ -51,7 +52,10 @@ class Database {
   void use_write_ahead_log();
 
   std::string path_;
-  sqlite3* handle_ = nullptr;
+  struct Close {
+    void operator()(sqlite3* handle) const;
+  };
+  std::unique_ptr<sqlite3, Close> handle_;
   bool only_reads_ = false;
 };
 

@@ -30,5 +30,12 @@ TEST(Schedule, ErrorsNameTheOffset) {
   }
 }
 
+TEST(Place, ParsesAsInASchedule) {
+  EXPECT_EQ(parse_place("1@5321:401156"), (Place{1, 5321, 0x401156, 0}));
+  EXPECT_EQ(parse_place("2@0:4.1"), (Place{2, 0, 4, 1}));
+  for (const auto* bad : {"", "7", "1@2", "1@2:3>4", "1@2:3.9", "1@2:3 "})
+    EXPECT_THROW(parse_place(bad), std::invalid_argument) << bad;
+}
+
 }  // namespace
 }  // namespace heddle

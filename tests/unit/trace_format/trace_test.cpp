@@ -1,9 +1,13 @@
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
+#include <xxhash.h>
 
+#include <cstring>
 #include <fstream>
 #include <random>
 
+#include "trace_format/chunk.h"
 #include "trace_format/reader.h"
 #include "trace_format/writer.h"
 
@@ -139,6 +143,26 @@ TEST_F(TraceFile, AFlippedByteAnywhereIsAnErrorWithAnOffset) {
     } catch (const TraceError& error) {
       EXPECT_NE(std::string(error.what()).find("offset"), std::string::npos) << at;
     }
+  }
+}
+
+// The checksum is right: whoever wrote it meant it.
+TEST_F(TraceFile, AChunkHoldsAsManyEventsAsItSays) {
+  const auto directory = write(every_kind());
+  const auto whole = bytes_of(directory / "events");
+  for (const int difference : {-1, 1}) {
+    auto bytes = whole;
+    chunk::Header header;
+    std::memcpy(&header, bytes.data(), sizeof header);
+    header.events += static_cast<uint32_t>(difference);
+    header.checksum = 0;
+    std::memcpy(bytes.data(), &header, sizeof header);
+    header.checksum = XXH64(bytes.data(), sizeof header + header.stored, 0);
+    std::memcpy(bytes.data(), &header, sizeof header);
+    put(directory / "events", bytes);
+    TraceReader reader(directory);
+    EXPECT_THAT([&] { reader.read_all(); },
+                testing::ThrowsMessage<TraceError>(testing::HasSubstr("another number of events")));
   }
 }
 

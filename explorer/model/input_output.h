@@ -1,0 +1,106 @@
+// Calls on descriptors.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "explorer/model/open_files.h"
+#include "explorer/model/outside_files.h"
+#include "explorer/model/polling.h"
+#include "explorer/model/recorded_answers.h"
+#include "explorer/model/run_queue.h"
+
+namespace heddle::model {
+
+// Pipes, socket pairs, event counters and epoll between the program's own tasks are modelled; files
+// and streams from outside have the contents that the recorded run saw; what is written to outside
+// is taken. A value.
+//
+// Whoever waits gets what it waits for when it comes, first come first served.
+class InputOutput {
+ public:
+  explicit InputOutput(std::shared_ptr<const Recording> recording);
+
+  // Nothing for calls that name no descriptor and make none.
+  std::optional<SyscallAnswer> call(const SyscallRequest& request, const GuestMemory& memory,
+                                    RecordedAnswers& answers, RunQueue& queue);
+
+  // What a descriptor of the request names in the recording.
+  std::optional<ObjectId> object_of(const SyscallRequest& request);
+
+  // What was written to stream 1 or 2.
+  const std::string& output(int stream) const { return stream == 1 ? output_ : error_; }
+  // Tasks that wrote to a pipe that nobody reads since this was asked last: SIGPIPE is due to them.
+  std::vector<TaskId> take_broken_pipes() { return std::exchange(broken_pipes_, {}); }
+
+ private:
+  struct Buffer {
+    uint64_t address = 0, size = 0;
+  };
+  struct Transfer {
+    FileId file = 0;
+    bool writes = false;
+    std::vector<Buffer> buffers;
+    uint64_t size = 0;           // of all
+    std::vector<uint8_t> bytes;  // to be written, without what has been
+    std::optional<uint64_t> at;  // pread64, pwrite64
+  };
+  struct Waiter {
+    TaskId task = 0;
+    WaitNumber number = 0;
+    std::variant<Transfer, PollRequest, EpollRequest> what;
+  };
+
+  std::optional<SyscallAnswer> dispatch(const SyscallRequest& request, const GuestMemory& memory,
+                                        RecordedAnswers& answers, RunQueue& queue);
+  // descriptors.cpp
+  SyscallAnswer open(const SyscallRequest& request, RecordedAnswers& answers);
+  SyscallAnswer make_pair(const SyscallRequest& request, RecordedAnswers& answers);
+  SyscallAnswer make_counter(const SyscallRequest& request, RecordedAnswers& answers);
+  SyscallAnswer make_epoll(const SyscallRequest& request, RecordedAnswers& answers);
+  SyscallAnswer duplicate(const SyscallRequest& request);
+  SyscallAnswer control(const SyscallRequest& request, RecordedAnswers& answers);
+  SyscallAnswer seek(const SyscallRequest& request, RecordedAnswers& answers);
+  SyscallAnswer shut_down(const SyscallRequest& request);
+  SyscallAnswer other(const SyscallRequest& request, RecordedAnswers& answers);
+  // transfers.cpp
+  SyscallAnswer transfer(const SyscallRequest& request, const GuestMemory& memory,
+                         RecordedAnswers& answers, RunQueue& queue);
+  SyscallAnswer read_outside(const Transfer& transfer, const SyscallRequest& request,
+                             RecordedAnswers& answers);
+  SyscallAnswer write_outside(const Transfer& transfer, const SyscallRequest& request,
+                              RecordedAnswers& answers);
+  // Nothing while it has to wait.
+  std::optional<SyscallAnswer> attempt_transfer(Transfer& transfer, TaskId task);
+  static SyscallAnswer delivered(const Transfer& transfer, const std::vector<uint8_t>& bytes);
+  // input_output.cpp
+  SyscallAnswer poll(const SyscallRequest& request, const GuestMemory& memory,
+                     RecordedAnswers& answers, RunQueue& queue);
+  SyscallAnswer epoll_wait(const SyscallRequest& request, const GuestMemory& memory,
+                           RecordedAnswers& answers, RunQueue& queue);
+  template <typename Request>
+  SyscallAnswer wait_until_ready(Request wanted, const SyscallRequest& request, int64_t timeout_ns,
+                                 SyscallAnswer timed_out, RecordedAnswers& answers,
+                                 RunQueue& queue);
+
+  std::optional<SyscallAnswer> attempt_waiting(Waiter& waiter);
+  void wait(TaskId task, Wait wait, std::variant<Transfer, PollRequest, EpollRequest> what,
+            RunQueue& queue);
+  // Files on which a waiting call keeps a reference.
+  std::vector<FileId> files_of(const Waiter& waiter) const;
+  void forget_ended(const RunQueue& queue);
+  // Those who can go on now do.
+  void progress(RunQueue& queue);
+
+  OpenFiles files_;
+  OutsideFiles outside_;
+  std::vector<Waiter> waiters_;  // first come first
+  std::string output_, error_;
+  std::vector<TaskId> broken_pipes_;
+};
+
+}  // namespace heddle::model

@@ -1,0 +1,249 @@
+#include "explorer/minimiser.h"
+
+#include <gmock/gmock.h>
+
+#include <set>
+
+namespace heddle {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+// A step that is told by its ticks.
+ScheduleStep step(Ticks ticks, TaskId task = 1, TaskId next = 2) {
+  return {{task, ticks, 0x1000, 0}, next, 0};
+}
+
+Schedule steps(std::initializer_list<Ticks> ticks) {
+  Schedule schedule;
+  for (const Ticks t : ticks) schedule.steps.push_back(step(t));
+  return schedule;
+}
+
+Schedule first(size_t count) {
+  Schedule schedule;
+  for (Ticks t = 1; t <= count; ++t) schedule.steps.push_back(step(t));
+  return schedule;
+}
+
+std::vector<Ticks> ticks_of(const Schedule& schedule) {
+  std::vector<Ticks> all;
+  for (const auto& s : schedule.steps) all.push_back(s.at.ticks);
+  return all;
+}
+
+// Fails where all of `needed` are there.
+std::function<bool(const Schedule&)> needs(std::set<Ticks> needed) {
+  return [needed](const Schedule& schedule) {
+    const auto all = ticks_of(schedule);
+    return std::ranges::all_of(needed, [&](Ticks t) { return std::ranges::count(all, t) > 0; });
+  };
+}
+
+TEST(MinimiserTest, FindsTheOneStepThatIsNeeded) {
+  for (Ticks needed = 1; needed <= 33; ++needed) {
+    const Minimised result = minimise(first(33), needs({needed}));
+    EXPECT_THAT(ticks_of(result.schedule), ElementsAre(needed));
+    EXPECT_TRUE(result.complete);
+    EXPECT_LT(result.trials, 40u);
+  }
+}
+
+TEST(MinimiserTest, FindsStepsThatAreFarApart) {
+  const Minimised result = minimise(first(64), needs({3, 31, 64}));
+  EXPECT_THAT(ticks_of(result.schedule), ElementsAre(3, 31, 64));
+  EXPECT_TRUE(result.complete);
+}
+
+TEST(MinimiserTest, KeepsTheOrder) {
+  const Schedule schedule = steps({9, 2, 7, 4, 5});
+  EXPECT_THAT(ticks_of(minimise(schedule, needs({2, 5, 7})).schedule), ElementsAre(2, 7, 5));
+}
+
+TEST(MinimiserTest, AFailureThatNeedsNothingIsEmpty) {
+  const Minimised result = minimise(first(10), needs({}));
+  EXPECT_THAT(result.schedule.steps, IsEmpty());
+  EXPECT_EQ(result.trials, 1u);
+  EXPECT_TRUE(result.complete);
+  EXPECT_FALSE(result.preempts);
+  EXPECT_FALSE(result.resumes);
+}
+
+TEST(MinimiserTest, AnEmptyScheduleIsLeftAlone) {
+  const Minimised result = minimise({}, [](const Schedule&) -> bool {
+    ADD_FAILURE() << "nothing can be left out";
+    return true;
+  });
+  EXPECT_EQ(result.trials, 0u);
+  EXPECT_TRUE(result.complete);
+}
+
+TEST(MinimiserTest, WhatNeedsEveryStepKeepsThem) {
+  const Minimised result = minimise(first(7), needs({1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(result.schedule, first(7));
+  EXPECT_TRUE(result.complete);
+}
+
+TEST(MinimiserTest, NoSingleStepOfTheResultCanGo) {
+  // Fails with an odd number of steps, of which one is among the first five.
+  const auto fails = [](const Schedule& schedule) {
+    const auto all = ticks_of(schedule);
+    return all.size() % 2 == 1 && std::ranges::any_of(all, [](Ticks t) { return t <= 5; });
+  };
+  const Minimised result = minimise(first(31), fails);
+  EXPECT_TRUE(fails(result.schedule));
+  for (size_t gone = 0; gone < result.schedule.steps.size(); ++gone) {
+    Schedule fewer = result.schedule;
+    fewer.steps.erase(fewer.steps.begin() + static_cast<std::ptrdiff_t>(gone));
+    EXPECT_FALSE(fails(fewer));
+  }
+}
+
+TEST(MinimiserTest, AsksAboutEachScheduleOnce) {
+  std::set<std::string> asked;
+  const auto fails = [&](const Schedule& schedule) {
+    EXPECT_TRUE(asked.insert(schedule.text()).second) << schedule.text();
+    return needs({4, 11, 12})(schedule);
+  };
+  const Minimised result = minimise(first(16), fails);
+  EXPECT_EQ(result.trials, asked.size());
+  EXPECT_FALSE(asked.contains(first(16).text())) << "that it fails is known";
+}
+
+TEST(MinimiserTest, KeepsToTheTrialsAndSaysSo) {
+  MinimiserOptions options;
+  options.most_trials = 5;
+  uint64_t asked = 0;
+  const Minimised result = minimise(
+      first(64),
+      [&](const Schedule& schedule) {
+        ++asked;
+        return needs({3, 31, 64})(schedule);
+      },
+      options);
+  EXPECT_EQ(asked, 5u);
+  EXPECT_EQ(result.trials, 5u);
+  EXPECT_FALSE(result.complete);
+  EXPECT_TRUE(needs({3, 31, 64})(result.schedule));
+}
+
+TEST(MinimiserTest, TriesSimpleSchedulesFirst) {
+  MinimiserOptions options;
+  options.simple = {steps({100}), steps({200}), steps({300})};
+  std::vector<std::string> asked;
+  const Minimised result = minimise(
+      first(64),
+      [&](const Schedule& schedule) {
+        asked.push_back(schedule.text());
+        return schedule == steps({200});
+      },
+      options);
+  EXPECT_THAT(ticks_of(result.schedule), ElementsAre(200));
+  EXPECT_EQ(asked.at(0), steps({100}).text());
+  EXPECT_EQ(asked.at(1), steps({200}).text());
+  EXPECT_FALSE(std::ranges::count(asked, steps({300}).text())) << "one is enough";
+}
+
+TEST(MinimiserTest, ASimpleScheduleThatIsNoShorterIsNotTried) {
+  MinimiserOptions options;
+  options.simple = {steps({100, 200})};
+  const Minimised result = minimise(
+      steps({1, 2}),
+      [](const Schedule& schedule) {
+        EXPECT_NE(schedule, steps({100, 200}));
+        return false;
+      },
+      options);
+  EXPECT_EQ(result.schedule, steps({1, 2}));
+}
+
+TEST(MinimiserTest, DropsSignalsThatAreNotNeeded) {
+  Schedule schedule = first(4);
+  schedule.steps[1].signal = 10;
+  schedule.steps[2].signal = 12;
+  const auto fails = [](const Schedule& s) {
+    return std::ranges::any_of(s.steps, [](const auto& x) { return x.signal == 12; }) &&
+           needs({2})(s);
+  };
+  const Minimised result = minimise(schedule, fails);
+  EXPECT_THAT(ticks_of(result.schedule), ElementsAre(2, 3));
+  EXPECT_EQ(result.schedule.steps[0].signal, 0);
+  EXPECT_EQ(result.schedule.steps[1].signal, 12);
+}
+
+TEST(MinimiserTest, MovesStepsToTheEarliestPlaceThatStillFails) {
+  MinimiserOptions options;
+  options.earlier_places = [](const ScheduleStep& s) {
+    std::vector<Place> places;
+    for (Ticks t = 0; t < s.at.ticks; ++t) places.push_back({s.at.task, t, 0x1000, 0});
+    return places;
+  };
+  const auto fails = [](const Schedule& s) {
+    return s.steps.size() == 1 && s.steps[0].at.ticks >= 17;
+  };
+  const Minimised result = minimise(steps({90}), fails, options);
+  EXPECT_THAT(ticks_of(result.schedule), ElementsAre(17));
+  EXPECT_TRUE(result.complete);
+}
+
+TEST(MinimiserTest, NeverMovesAStepLaterOrToAnotherTask) {
+  MinimiserOptions options;
+  options.earlier_places = [](const ScheduleStep&) {
+    return std::vector<Place>{
+        {1, 91, 0x1000, 0}, {2, 1, 0x1000, 0}, {1, 90, 0x1004, 0}, {1, 90, 0x1000, 1}};
+  };
+  const Minimised result = minimise(
+      steps({90}), [](const Schedule& s) { return s.steps.size() == 1; }, options);
+  EXPECT_EQ(result.schedule, steps({90}));
+}
+
+TEST(MinimiserTest, ExceptionsPassThrough) {
+  EXPECT_THROW(minimise(first(3), [](const Schedule&) -> bool { throw std::runtime_error("no"); }),
+               std::runtime_error);
+}
+
+// The steps that decide.
+Minimised kept(std::vector<ScheduleStep> all) {
+  Schedule schedule;
+  schedule.steps = std::move(all);
+  return minimise(schedule, [](const Schedule&) { return false; });
+}
+
+TEST(DecidingSteps, AreThePreemptionAndTheReturn) {
+  const Minimised result = kept({step(10, 1, 2), step(20, 2, 1)});
+  EXPECT_EQ(result.preempts, 0u);
+  EXPECT_EQ(result.resumes, 1u);
+}
+
+TEST(DecidingSteps, AreTheLastSuchPair) {
+  const Minimised result =
+      kept({step(10, 1, 2), step(20, 2, 1), step(30, 1, 3), step(5, 3, 2), step(40, 2, 1)});
+  EXPECT_EQ(result.preempts, 2u);
+  EXPECT_EQ(result.resumes, 4u);
+}
+
+TEST(DecidingSteps, ATaskThatWaitsInACallIsNotTakenAway) {
+  ScheduleStep waits = step(30, 1, 2);
+  waits.at.phase = 2;
+  const Minimised result = kept({step(10, 1, 2), step(20, 2, 1), waits, step(40, 2, 1)});
+  EXPECT_EQ(result.preempts, 1u);
+  EXPECT_EQ(result.resumes, 2u);
+}
+
+TEST(DecidingSteps, APreemptionThatNothingGivesBackStandsAlone) {
+  const Minimised result = kept({step(10, 1, 2)});
+  EXPECT_EQ(result.preempts, 0u);
+  EXPECT_FALSE(result.resumes);
+}
+
+TEST(DecidingSteps, WithoutAPreemptionTheFirstStepDecides) {
+  ScheduleStep one = step(10, 1, 3), two = step(20, 3, 2);
+  one.at.phase = two.at.phase = 2;
+  const Minimised result = kept({one, two});
+  EXPECT_EQ(result.preempts, 0u);
+  EXPECT_FALSE(result.resumes);
+}
+
+}  // namespace
+}  // namespace heddle

@@ -1,0 +1,471 @@
+#include "explorer/race_detector.h"
+
+#include <gmock/gmock.h>
+
+namespace heddle {
+namespace {
+
+using testing::IsEmpty;
+using testing::SizeIs;
+using enum AccessKind;
+
+constexpr uint64_t kWord = 0x1000;   // an address of data
+constexpr uint64_t kLock = 0x2000;   // ... of what synchronises
+constexpr uint64_t kOther = 0x3000;  // ... of something else
+
+class RaceDetectorTest : public testing::Test {
+ protected:
+  // `task` is the strand's too.
+  void touch(TaskId task, uint64_t pc, AccessKind kind, uint64_t address = kWord,
+             uint32_t size = 4) {
+    Access access;
+    access.strand = task;
+    access.place = {task, ++ticks_, pc, 0};
+    access.address = address;
+    access.size = size;
+    access.kind = kind;
+    detector.access(access);
+  }
+  void touch_in_library(TaskId task, uint64_t pc, AccessKind kind, uint64_t address = kWord) {
+    Access access;
+    access.strand = task;
+    access.place = {task, ++ticks_, pc, 0};
+    access.address = address;
+    access.size = 4;
+    access.kind = kind;
+    access.ordered_only = true;
+    detector.access(access);
+  }
+  // As a spin lock does it.
+  void lock(TaskId task, uint64_t address = kLock) { touch(task, 0x90, locked, address); }
+  void unlock(TaskId task, uint64_t address = kLock) { touch(task, 0x91, write, address); }
+
+  // The pcs of each pair, in the order of the run.
+  static std::vector<std::pair<uint64_t, uint64_t>> pairs(const std::vector<RaceCandidate>& found) {
+    std::vector<std::pair<uint64_t, uint64_t>> pcs;
+    for (const auto& pair : found) pcs.emplace_back(pair.first.place.pc, pair.second.place.pc);
+    return pcs;
+  }
+  std::vector<std::pair<uint64_t, uint64_t>> races() const { return pairs(detector.races()); }
+  std::vector<std::pair<uint64_t, uint64_t>> lock_ordered() const {
+    return pairs(detector.lock_ordered());
+  }
+
+  RaceDetector detector;
+
+ private:
+  Ticks ticks_ = 0;
+};
+
+using Pairs = std::vector<std::pair<uint64_t, uint64_t>>;
+
+TEST_F(RaceDetectorTest, TwoWritesRace) {
+  touch(1, 10, write);
+  touch(2, 20, write);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+}
+
+TEST_F(RaceDetectorTest, AReadAndAWriteRaceInEitherOrder) {
+  touch(1, 10, read);
+  touch(2, 20, write);
+  touch(1, 11, write, kOther);
+  touch(2, 21, read, kOther);
+  EXPECT_EQ(races(), (Pairs{{10, 20}, {11, 21}}));
+}
+
+TEST_F(RaceDetectorTest, TwoReadsDoNot) {
+  touch(1, 10, read);
+  touch(2, 20, read);
+  EXPECT_THAT(races(), IsEmpty());
+  EXPECT_THAT(lock_ordered(), IsEmpty());
+}
+
+TEST_F(RaceDetectorTest, AStrandDoesNotRaceWithItself) {
+  touch(1, 10, write);
+  touch(1, 11, read);
+  touch(1, 12, update);
+  EXPECT_THAT(races(), IsEmpty());
+}
+
+TEST_F(RaceDetectorTest, AnUpdateRacesWithItself) {
+  touch(1, 10, update);
+  touch(2, 10, update);
+  touch(1, 10, update);
+  const auto found = detector.races();
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].first.strand, 1u);
+  EXPECT_EQ(found[0].second.strand, 2u);
+  EXPECT_EQ(found[0].first.kind, update);
+}
+
+TEST_F(RaceDetectorTest, APairOfSitesIsListedOnceWithItsFirstAppearance) {
+  for (int i = 0; i < 3; ++i) {
+    const uint64_t at = kWord + 8 * static_cast<uint64_t>(i);
+    touch(1, 10, write, at);
+    touch(2, 20, read, at);
+    // The other way round: the same pair.
+    touch(2, 20, read, at + 64);
+    touch(1, 10, write, at + 64);
+  }
+  const auto found = detector.races();
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].first.address, kWord);
+  EXPECT_EQ(found[0].first.place.ticks, 1u);
+  EXPECT_EQ(found[0].second.place.ticks, 2u);
+  EXPECT_EQ(found[0].count, 6u);
+}
+
+TEST_F(RaceDetectorTest, KindsOfASiteAreToldApart) {
+  touch(1, 10, write);
+  touch(2, 20, read);
+  touch(2, 20, write);
+  EXPECT_THAT(races(), SizeIs(2));
+}
+
+TEST_F(RaceDetectorTest, ForkAndJoinOrder) {
+  touch(1, 10, write);
+  detector.fork(1, 2);
+  touch(2, 20, write);
+  detector.join(1, 2);
+  touch(1, 11, write);
+  EXPECT_THAT(races(), IsEmpty());
+  // Nothing could turn them round.
+  EXPECT_THAT(lock_ordered(), IsEmpty());
+}
+
+TEST_F(RaceDetectorTest, WhatTheParentDoesAfterTheForkRacesWithTheChild) {
+  detector.fork(1, 2);
+  touch(1, 10, write);
+  touch(2, 20, write);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+}
+
+TEST_F(RaceDetectorTest, ALockOrdersAndIsNoRaceItself) {
+  for (const TaskId task : {1, 2, 1}) {
+    lock(task);
+    touch(task, 10, update);
+    unlock(task);
+  }
+  EXPECT_THAT(races(), IsEmpty());
+  EXPECT_EQ(lock_ordered(), (Pairs{{10, 10}}));
+  EXPECT_TRUE(detector.synchronises(kLock));
+  EXPECT_TRUE(detector.synchronises(kLock + 3));
+  EXPECT_FALSE(detector.synchronises(kLock + 4));
+  EXPECT_FALSE(detector.synchronises(kWord));
+}
+
+TEST_F(RaceDetectorTest, DifferentLocksDoNotOrder) {
+  lock(1, kLock);
+  touch(1, 10, write);
+  unlock(1, kLock);
+  lock(2, kOther);
+  touch(2, 20, write);
+  unlock(2, kOther);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+}
+
+TEST_F(RaceDetectorTest, ANeighbouringLockWordIsAnotherLock) {
+  lock(1, kLock);
+  touch(1, 10, write);
+  unlock(1, kLock);
+  lock(2, kLock + 4);
+  touch(2, 20, write);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+}
+
+TEST_F(RaceDetectorTest, AFlagThatALockedInstructionTouchesPublishes) {
+  touch(2, 21, locked, kLock);  // so far nothing was published
+  touch(1, 10, write);
+  touch(1, 11, write, kLock);  // a release store
+  touch(2, 20, read, kLock);   // an acquire load
+  touch(2, 22, read);
+  EXPECT_THAT(races(), IsEmpty());
+  EXPECT_EQ(lock_ordered(), (Pairs{{10, 22}}));
+}
+
+TEST_F(RaceDetectorTest, AFlagThatNoLockedInstructionTouchesRaces) {
+  touch(1, 10, write);
+  touch(1, 11, write, kLock);
+  touch(2, 20, read, kLock);
+  touch(2, 22, read);
+  EXPECT_EQ(races(), (Pairs{{11, 20}, {10, 22}}));
+}
+
+TEST_F(RaceDetectorTest, RacesOnWhatTurnsOutToSynchroniseAreDropped) {
+  touch(1, 10, write, kLock);
+  touch(2, 20, read, kLock);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+  lock(1);
+  EXPECT_THAT(races(), IsEmpty());
+}
+
+TEST_F(RaceDetectorTest, ButNotThoseOfTheBytesBesides) {
+  touch(1, 10, write, kLock + 4);
+  touch(2, 20, read, kLock + 4);
+  lock(1);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+}
+
+TEST_F(RaceDetectorTest, AnAccessAcrossALockAndDataRacesOnTheDataOnly) {
+  lock(1);
+  touch(1, 10, write, kLock, 8);
+  touch(2, 20, write, kLock, 8);
+  const auto found = detector.races();
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].first.address, kLock + 4);
+  EXPECT_EQ(found[0].first.size, 4u);
+}
+
+TEST_F(RaceDetectorTest, OrderedOnlyAccessesSynchroniseButDoNotRace) {
+  touch_in_library(1, 10, write);
+  touch_in_library(2, 20, write);
+  touch(2, 21, write);
+  EXPECT_THAT(races(), IsEmpty());
+
+  touch(1, 12, write, kOther);
+  touch_in_library(1, 0x90, locked, kLock);
+  touch_in_library(3, 0x90, locked, kLock);
+  touch(3, 30, write, kOther);
+  EXPECT_THAT(races(), IsEmpty());
+  EXPECT_EQ(lock_ordered(), (Pairs{{12, 30}}));
+}
+
+TEST_F(RaceDetectorTest, FutexesOrder) {
+  touch(1, 10, write);
+  detector.futex_wake(1, kLock);
+  detector.futex_wait_returned(2, kLock);
+  touch(2, 20, write);
+  EXPECT_THAT(races(), IsEmpty());
+  EXPECT_EQ(lock_ordered(), (Pairs{{10, 20}}));
+  EXPECT_TRUE(detector.synchronises(kLock));
+}
+
+TEST_F(RaceDetectorTest, ObjectsOfTheCallerOrderAndAreNoAddresses) {
+  touch(1, 10, write);
+  detector.release(1, kLock / 4);  // the number that the word at kLock has
+  touch(2, 20, locked, kLock);
+  touch(2, 21, write);
+  EXPECT_EQ(races(), (Pairs{{10, 21}}));
+  detector.acquire(3, kLock / 4);
+  touch(3, 30, write);
+  EXPECT_EQ(races(), (Pairs{{10, 21}, {21, 30}}));
+}
+
+TEST_F(RaceDetectorTest, SignalsOrderSenderAndHandlerOnly) {
+  touch(1, 10, write);
+  detector.signal_send(1, 12);
+  touch(2, 20, write, kOther);
+  detector.signal_deliver(3, 12);  // on strand 2's thread
+  touch(3, 30, write);
+  touch(3, 31, write, kOther);
+  EXPECT_EQ(races(), (Pairs{{20, 31}}));
+}
+
+TEST_F(RaceDetectorTest, ASignalsNumberIsNoObjectsNumber) {
+  touch(1, 10, write);
+  detector.release(1, 12);
+  detector.signal_deliver(2, 12);
+  touch(2, 20, write);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+}
+
+TEST_F(RaceDetectorTest, OverlapsOfDifferentSizesRace) {
+  touch(1, 10, write, kWord, 8);
+  touch(2, 20, read, kWord + 7, 1);
+  const auto found = detector.races();
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].first.address, kWord);
+  EXPECT_EQ(found[0].first.size, 8u);
+  EXPECT_EQ(found[0].second.address, kWord + 7);
+  EXPECT_EQ(found[0].second.size, 1u);
+}
+
+TEST_F(RaceDetectorTest, NeighboursDoNot) {
+  touch(1, 10, write, kWord, 4);
+  touch(2, 20, write, kWord + 4, 4);
+  touch(3, 30, write, kWord + 8, 4);
+  EXPECT_THAT(races(), IsEmpty());
+}
+
+TEST_F(RaceDetectorTest, AnAccessAcrossGranulesMeetsBoth) {
+  touch(1, 10, write, kWord + 6, 4);
+  touch(2, 20, read, kWord + 9, 1);
+  const auto found = detector.races();
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].first.address, kWord + 8);
+  EXPECT_EQ(found[0].first.size, 2u);
+}
+
+TEST_F(RaceDetectorTest, ALongOperationIsOneAccessOfManyGranules) {
+  touch(1, 10, write, kWord, 1000);
+  touch(2, 20, read, kWord + 999, 1);
+  touch(2, 21, read, kWord + 1000, 1);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+}
+
+TEST_F(RaceDetectorTest, AReadBehindTwoWritesRacesWithBothSites) {
+  touch(1, 10, write);
+  touch(2, 20, write);
+  touch(3, 30, read);
+  EXPECT_EQ(races(), (Pairs{{10, 20}, {10, 30}, {20, 30}}));
+}
+
+TEST_F(RaceDetectorTest, AnOrderedWriteTakesTheEarlierOnesPlace) {
+  touch(1, 10, write);
+  detector.fork(1, 2);
+  touch(2, 20, write);
+  touch(3, 30, read);
+  // With 10 the read races as well; 20, which covers it, stands for it.
+  EXPECT_EQ(races(), (Pairs{{20, 30}}));
+}
+
+TEST_F(RaceDetectorTest, AWriteOfFewerBytesDoesNotTakeItsPlace) {
+  touch(1, 10, write, kWord, 8);
+  detector.fork(1, 2);
+  touch(2, 20, write, kWord, 4);
+  touch(3, 30, read, kWord + 4, 4);
+  EXPECT_EQ(races(), (Pairs{{10, 30}}));
+}
+
+TEST_F(RaceDetectorTest, TheSameSiteAfterAReleaseIsRememberedAnew) {
+  lock(2);  // makes it a lock before anything is published
+  unlock(2);
+  touch(1, 10, write);
+  lock(1);
+  unlock(1);
+  touch(1, 10, write);  // not published any more
+  lock(3);
+  touch(3, 30, read);
+  EXPECT_EQ(races(), (Pairs{{10, 30}}));
+}
+
+TEST_F(RaceDetectorTest, FreedMemoryIsNew) {
+  touch(1, 10, write);
+  detector.forget(kWord, 4);
+  touch(2, 20, write);
+  EXPECT_THAT(races(), IsEmpty());
+}
+
+TEST_F(RaceDetectorTest, ForgettingKeepsTheRacesFoundBefore) {
+  touch(1, 10, write);
+  touch(2, 20, write);
+  lock(1);
+  touch(1, 11, write, kOther);
+  unlock(1);
+  lock(2);
+  touch(2, 21, write, kOther);
+  unlock(2);
+  detector.forget(kWord, 4);
+  detector.forget(kOther, 4);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+  EXPECT_EQ(lock_ordered(), (Pairs{{11, 21}}));
+  // The same pair of sites again is the same entry.
+  touch(1, 10, write);
+  touch(2, 20, write);
+  const auto found = detector.races();
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_EQ(found[0].count, 2u);
+  EXPECT_EQ(found[0].first.place.ticks, 1u);
+}
+
+TEST_F(RaceDetectorTest, ForgettingTouchesNoByteBesides) {
+  touch(1, 10, write, kWord, 8);
+  detector.forget(kWord + 2, 2);
+  touch(2, 20, write, kWord + 2, 2);
+  EXPECT_THAT(races(), IsEmpty());
+  touch(2, 21, write, kWord, 2);
+  touch(2, 22, write, kWord + 4, 4);
+  EXPECT_EQ(races(), (Pairs{{10, 21}, {10, 22}}));
+}
+
+TEST_F(RaceDetectorTest, ForgettingSpansGranules) {
+  for (uint64_t at = kWord; at < kWord + 32; at += 8) touch(1, 10, write, at, 8);
+  detector.forget(kWord + 4, 24);
+  touch(2, 20, write, kWord + 8, 16);
+  EXPECT_THAT(races(), IsEmpty());
+  touch(2, 21, write, kWord, 4);
+  touch(2, 22, write, kWord + 28, 4);
+  EXPECT_EQ(races(), (Pairs{{10, 21}, {10, 22}}));
+}
+
+TEST_F(RaceDetectorTest, ALockInFreedMemoryIsForgotten) {
+  touch(1, 10, write);
+  lock(1);
+  unlock(1);
+  detector.forget(kLock, 4);
+  EXPECT_FALSE(detector.synchronises(kLock));
+  lock(2);
+  touch(2, 20, write);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+}
+
+TEST_F(RaceDetectorTest, ForgettingTheAccessesKeepsTheLocks) {
+  touch(1, 10, write);
+  touch(1, 11, write, kOther);
+  lock(1);
+  unlock(1);
+  detector.forget_accesses(kWord, 8);
+  touch(2, 20, write);
+  EXPECT_THAT(races(), IsEmpty());
+  EXPECT_TRUE(detector.synchronises(kLock));
+  detector.forget_accesses(kLock, 8);
+  lock(2);
+  touch(2, 21, write, kOther);
+  EXPECT_THAT(races(), IsEmpty());
+  EXPECT_EQ(lock_ordered(), (Pairs{{11, 21}}));
+}
+
+TEST_F(RaceDetectorTest, NothingIsForgottenOfNoBytes) {
+  touch(1, 10, write, 0, 4);
+  detector.forget(0, 0);
+  detector.forget_accesses(0, 0);
+  touch(2, 20, write, 0, 4);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+}
+
+TEST_F(RaceDetectorTest, ForgettingTheAccessesTouchesNoByteBesides) {
+  touch(1, 10, write, kWord, 8);
+  detector.forget_accesses(kWord, 4);
+  touch(2, 20, write, kWord, 4);
+  touch(2, 21, write, kWord + 4, 4);
+  EXPECT_EQ(races(), (Pairs{{10, 21}}));
+}
+
+TEST_F(RaceDetectorTest, APairThatRacesIsNotListedAsLockOrdered) {
+  touch(1, 10, write);
+  touch(2, 20, write);
+  lock(1);
+  touch(1, 10, write, kOther);
+  unlock(1);
+  lock(2);
+  touch(2, 20, write, kOther);
+  EXPECT_EQ(races(), (Pairs{{10, 20}}));
+  EXPECT_THAT(lock_ordered(), IsEmpty());
+}
+
+TEST_F(RaceDetectorTest, LimitsHold) {
+  RaceDetector::Limits limits;
+  limits.racing_words = 2;
+  limits.pairs_per_word = 1;
+  limits.lock_ordered = 1;
+  detector = RaceDetector(limits);
+  for (uint64_t i = 0; i < 4; ++i) {
+    touch(1, 10 + i, write, kWord + 8 * i);
+    touch(2, 20 + i, write, kWord + 8 * i);
+    touch(2, 30 + i, read, kWord + 8 * i);  // a second pair of the word
+    touch(1, 40 + i, read, kWord + 8 * i);
+  }
+  EXPECT_EQ(races(), (Pairs{{10, 20}, {11, 21}}));
+  for (uint64_t i = 0; i < 4; ++i) {
+    lock(3);
+    touch(3, 50 + i, write, kOther + 8 * i);
+    unlock(3);
+    lock(4);
+    touch(4, 60 + i, write, kOther + 8 * i);
+    unlock(4);
+  }
+  EXPECT_THAT(lock_ordered(), SizeIs(1));
+}
+
+}  // namespace
+}  // namespace heddle
