@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "machine/syscalls/robust_list.h"
 #include "recorder/exec_snapshot.h"
 #include "recorder/recorder.h"
 
@@ -126,6 +127,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       space->process = HostProcess::adopt(born, task.host());
       space->cache = task.process->space->cache;
       space->files = task.process->space->files;
+      space->large_scratch = task.process->space->large_scratch;
       fresh->process->space = std::move(space);
     }
   }
@@ -218,6 +220,7 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
   process->signals.executed(task.id);
   task.slot = 1;
   task.clear_tid = 0;
+  task.robust_list = 0;
   task.saved_mask.reset();
   task.cpu = std::make_unique<GuestCpu>(task.host(), *process->space->cache, task.host().thread(),
                                         task.slot);
@@ -235,6 +238,8 @@ void Recorder::exit_task(Task& task) {
   }
   const Registers before = task.context.registers;
   event::TaskExit e{static_cast<int32_t>(before[Register::rdi]), {}};
+  e.effects = robust_list_effects(task.robust_list, static_cast<uint32_t>(task.thread().tid()),
+                                  task.memory());
   if (task.clear_tid != 0) e.effects.push_back({task.clear_tid, {0, 0, 0, 0}});
   append(task, std::move(e), &before);
   auto& thread = task.thread();

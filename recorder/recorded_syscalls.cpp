@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstring>
 
 #include "recorder/descriptors.h"
@@ -90,22 +91,44 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
 void Recorder::redirect(Task& task, Call& call) {
   auto& memory = task.memory();
   const auto wanted = buffers(*call.entry, call.arguments, memory);
-  if (wanted.empty() || Redirection::room(wanted) > layout::kScratchPerTask) return;
-  const uint64_t scratch = layout::kScratch.start + task.slot * layout::kScratchPerTask;
-  call.redirection = Redirection::make(wanted, call.arguments, scratch, memory);
+  if (wanted.empty()) return;
+  const auto area = scratch(task, Redirection::room(wanted));
+  if (!area) return;
+  call.redirection = Redirection::make(wanted, call.arguments, *area, memory);
   if (call.redirection) call.actual = call.redirection->arguments();
 }
 
+// Memory of the task's own of that size; nothing where it would be too much.
+std::optional<uint64_t> Recorder::scratch(Task& task, uint64_t size) {
+  if (size <= layout::kScratchPerTask)
+    return layout::kScratch.start + task.slot * layout::kScratchPerTask;
+  if (size > layout::kLargeScratchPerTask) return std::nullopt;
+  const uint64_t start = layout::kLargeScratch.start + task.slot * layout::kLargeScratchPerTask;
+  uint64_t& mapped = task.process->space->large_scratch[task.slot];
+  if (size <= mapped) return start;
+  size = std::bit_ceil(size);
+  const uint64_t flags =
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (mapped == 0 ? MAP_FIXED_NOREPLACE : MAP_FIXED);
+  const int64_t got = task.host().remote_syscall(
+      task.thread(), SYS_mmap, {start, size, PROT_READ | PROT_WRITE, flags, ~uint64_t{0}, 0});
+  if (static_cast<uint64_t>(got) != start) return std::nullopt;
+  mapped = size;
+  return start;
+}
+
 // What the kernel wrote, at the guest's addresses; copied there if it is elsewhere.
-std::vector<MemoryEffect> Recorder::effects_of(Task& task, const Call& call) {
+std::vector<MemoryEffect> Recorder::effects_of(Task& task, Call& call) {
   auto& memory = task.memory();
   auto written =
       contents(effects(*call.entry, call.actual, call.result, memory, call.inputs), memory);
   if (call.redirection) {
     for (auto& effect : written) {
       effect.address = call.redirection->original(effect.address);
-      memory.write_as_guest(effect.address, effect.bytes);
+      if (memory.write_as_guest(effect.address, effect.bytes)) continue;
+      call.result = -EFAULT;
+      effect.bytes.clear();
     }
+    std::erase_if(written, [](const MemoryEffect& effect) { return effect.bytes.empty(); });
   }
   return written;
 }
@@ -181,12 +204,11 @@ void Recorder::interrupt(Task& task, int signal, bool ends_calls, user_regs_stru
 
 // The completed call becomes an event, and its effects the guest's; with the token.
 void Recorder::write_call(Task& task) {
-  const Call call = *task.call;
+  Call call = *task.call;
   task.call.reset();
   event::Syscall e;
   e.number = call.entry->number;
   e.arguments = call.arguments;
-  e.result = call.result;
   e.interrupted = call.interrupted;
   std::string tainted;
   if (!call.interrupted) {
@@ -194,6 +216,8 @@ void Recorder::write_call(Task& task) {
     tainted = follow_file(task, call, e) + follow_mapping(task, call, e) +
               unknown_effects(*call.entry, call.actual, call.result, task.memory());
   }
+  e.result = call.result;
+  if (e.number == SYS_set_robust_list && e.result == 0) task.robust_list = call.arguments[0];
   if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
   append(task, std::move(e), &call.before);
   if (call.interrupted)

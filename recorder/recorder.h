@@ -68,7 +68,8 @@ class Recorder {
   void virtual_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
   void interrupt(Task& task, int signal, bool ends_calls, user_regs_struct& regs);
   void redirect(Task& task, Call& call);
-  std::vector<MemoryEffect> effects_of(Task& task, const Call& call);
+  std::optional<uint64_t> scratch(Task& task, uint64_t size);
+  std::vector<MemoryEffect> effects_of(Task& task, Call& call);
   void code_changed(Task& task, uint64_t start, uint64_t size, bool executable);
 
   // recorded_mappings.cpp; a text says why the trace is tainted
