@@ -119,6 +119,7 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
         attempt.result = kRestart;
         finish_call(task, request, attempt, true);
         guest.apply(attempt.effects);
+        guest.task(task).restart_call();
       }
       // What the task did up to this call comes before what others do while it waits in it.
       add(event::Switch{0}, task);
@@ -257,6 +258,8 @@ ModelRun::Step ModelRun::settle_before_running(TaskId task) {
     if (!again) {
       guest.apply(answer.effects);
       guest.complete(task, answer.result);
+    } else {
+      guest.task(task).restart_call();
     }
   }
   while (!ended_) {

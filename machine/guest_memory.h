@@ -27,6 +27,12 @@ class GuestMemory {
     return true;
   }
 
+  // The same as the guest's own store would, or the kernel's on its behalf: false also where the
+  // protection does not let it. A stack grows for it.
+  virtual bool write_as_guest(uint64_t address, std::span<const uint8_t> bytes) {
+    return write(address, bytes);
+  }
+
   // A trivially copyable T at `address`, or nothing if any byte of it is unmapped.
   template <typename T>
   std::optional<T> load(uint64_t address) const {

@@ -1,6 +1,7 @@
 // What the recorder knows of a process of the tree.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -20,6 +21,7 @@ struct RecordedSpace {
   std::shared_ptr<CodeCache> cache;  // shared with forks whose code is the same
   std::set<TaskId> slots;            // of state pages and scratch: in use
   MappedFiles files;
+  std::map<TaskId, uint64_t> large_scratch;  // bytes mapped, by slot
 
   // The lowest free slot, taken. Throws std::runtime_error where there is none.
   TaskId take_slot();
@@ -58,6 +60,7 @@ struct RecordedTask {
   State state = State::ready;
   std::optional<RecordedCall> call;  // in_kernel: under way; ready: complete but not yet written
   uint64_t clear_tid = 0;
+  uint64_t robust_list = 0;
   Ticks next_hash = 0;
   std::optional<uint64_t> saved_mask;  // rt_sigsuspend: what its handler's return restores
 

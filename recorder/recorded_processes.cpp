@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "machine/syscalls/robust_list.h"
 #include "recorder/exec_snapshot.h"
 #include "recorder/recorder.h"
 
@@ -83,7 +84,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   event::Syscall e{static_cast<uint32_t>(number), a, -EFAULT, {}, {}, 0, false};
   if (!wanted) {
     append(task, e, &before);
-    return_from(task, e.result);
+    task.context.complete_call(e.result);
     return;
   }
   const bool thread_of_process = wanted->flags & CLONE_THREAD;
@@ -105,7 +106,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   e.result = sleeps ? child : static_cast<int64_t>(thread.registers().rax);
   if (child == 0) {
     append(task, e, &before);
-    return_from(task, e.result);
+    task.context.complete_call(e.result);
     return;
   }
 
@@ -127,6 +128,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       space->process = HostProcess::adopt(born, task.host());
       space->cache = task.process->space->cache;
       space->files = task.process->space->files;
+      space->large_scratch = task.process->space->large_scratch;
       fresh->process->space = std::move(space);
     }
   }
@@ -159,7 +161,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
                 : shares_memory   ? "process by vfork"
                                   : "process");
   append(task, e, &before);
-  return_from(task, e.result);
+  task.context.complete_call(e.result);
   if (thread_of_process) task.signals().add_task(fresh->id, task.id);
   by_tid_[child] = fresh->id;
   ready_.push_back(fresh->id);
@@ -197,7 +199,7 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
       if (member == tid && after_call(thread, status)) {
         e.result = static_cast<int64_t>(thread.registers().rax);
         append(task, e, &before);
-        return_from(task, e.result);
+        task.context.complete_call(e.result);
         return;
       }
       if (member == process->pid && (WIFEXITED(status) || WIFSIGNALED(status)) &&
@@ -223,6 +225,7 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
   process->signals.executed(task.id);
   task.slot = 1;
   task.clear_tid = 0;
+  task.robust_list = 0;
   task.saved_mask.reset();
   task.cpu = std::make_unique<GuestCpu>(task.host(), *process->space->cache, task.host().thread(),
                                         task.slot);
@@ -241,6 +244,8 @@ void Recorder::exit_task(Task& task) {
   }
   const Registers before = task.context.registers;
   event::TaskExit e{static_cast<int32_t>(before[Register::rdi]), {}};
+  e.effects = robust_list_effects(task.robust_list, static_cast<uint32_t>(task.thread().tid()),
+                                  task.memory());
   if (task.clear_tid != 0) e.effects.push_back({task.clear_tid, {0, 0, 0, 0}});
   append(task, std::move(e), &before);
   auto& thread = task.thread();

@@ -31,31 +31,35 @@ void Recorder::mirror_mask(Task& task) {
   task.cpu->thread().set_signal_mask(task.signals().mask(task.id) & ~kSynchronous);
 }
 
-bool Recorder::push_frame(Task& task, const SignalInfo& info) {
-  const auto action = task.signals().action(info.number);
-  const uint64_t mask = task.signals().mask(task.id);
-  const FrameRequest request{info, action, task.saved_mask.value_or(mask),
-                             task.signals().alternate_stack(task.id)};
+// The mask that was in place before a call that came with its own.
+void Recorder::restore_mask(Task& task) {
+  if (!task.saved_mask) return;
+  task.signals().set_mask(task.id, *task.saved_mask);
   task.saved_mask.reset();
-  auto& thread = task.cpu->thread();
-  auto state = canonical_state(thread.extended_state());
-  if (!push_signal_frame(task.memory(), task.context.registers, state, request, nullptr))
+}
+
+// The signal's handler is entered; false where it has none that could be.
+bool Recorder::handle(Task& task, const SignalInfo& info, bool synchronous) {
+  if (task.signals().disposition(info.number) != SignalState::Disposition::handle) return false;
+  const Registers before = task.context.registers;
+  if (!enter_handler(task.context, task.thread(), task.memory(), task.signals(), info,
+                     task.saved_mask))
     return false;
-  task.signals().set_mask(task.id, mask_in_handler(mask, action, info.number));
-  if (action.flags & SA_RESETHAND) {
-    auto reset = action;
-    reset.handler = 0;
-    task.signals().set_action(info.number, reset);
-  }
+  task.saved_mask.reset();
+  append(task, event::Signal{info.number, synchronous, false, info.siginfo}, &before);
   mirror_mask(task);
   return true;
+}
+
+void Recorder::end_by(Task& task, const SignalInfo& info, bool synchronous) {
+  append(task, event::Signal{info.number, synchronous, true, info.siginfo});
+  end_process(task, info.number, info.number);
 }
 
 void Recorder::deliver_pending(Task& task) {
   while (!ended_ && task.state == State::ready) {
     const auto info = task.signals().take(task.id);
-    if (!info) return;
-    event::Signal e{info->number, false, false, info->siginfo};
+    if (!info) break;
     spdlog::debug("task {} takes signal {}", task.id, info->number);
     switch (task.signals().disposition(info->number)) {
       case SignalState::Disposition::ignore:
@@ -63,30 +67,35 @@ void Recorder::deliver_pending(Task& task) {
       case SignalState::Disposition::stop:
         continue;
       case SignalState::Disposition::handle:
-        append(task, e);
-        if (push_frame(task, *info)) continue;
-        e.number = SIGSEGV;
-        [[fallthrough]];
+        if (handle(task, *info, false)) continue;
+        // No room for the frame.
+        force(task, SIGSEGV);
+        continue;
       default:
-        e.fatal = true;
-        append(task, e);
-        end_process(task, e.number, e.number);
+        end_by(task, *info, false);
         return;
     }
   }
+  if (task.state == State::ready) restore_mask(task);
+}
+
+// As the kernel's force_sig: a signal that cannot be put off.
+void Recorder::force(Task& task, int signal) {
+  siginfo_t info{};
+  info.si_signo = signal;
+  info.si_code = SI_KERNEL;
+  const bool blocked = task.signals().mask(task.id) & bit(signal);
+  if (blocked || !handle(task, from(info), false)) end_by(task, from(info), false);
 }
 
 void Recorder::fault(Task& task, const siginfo_t& info) {
-  const SignalInfo raised = from(info);
-  event::Signal e{raised.number, true, false, raised.siginfo};
-  const bool blocked = task.signals().mask(task.id) & bit(raised.number);
-  if (task.signals().disposition(raised.number) == SignalState::Disposition::handle && !blocked) {
-    append(task, e);
-    if (push_frame(task, raised)) return;
-  }
-  e.fatal = true;
-  append(task, e);
-  end_process(task, e.number, e.number);
+  const bool blocked = task.signals().mask(task.id) & bit(info.si_signo);
+  if (!blocked && handle(task, from(info), true)) return;
+  if (!blocked && info.si_signo != SIGSEGV &&
+      task.signals().disposition(info.si_signo) == SignalState::Disposition::handle)
+    force(task, SIGSEGV);
+  else
+    end_by(task, from(info), true);
 }
 
 }  // namespace heddle

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <bit>
 #include <cstring>
 
 #include "recorder/descriptors.h"
@@ -18,15 +19,12 @@ constexpr int kRestartSys = -512, kRestartNoIntr = -513, kRestartNoHand = -514,
               kRestartBlock = -516;  // include/linux/errno.h
 constexpr int kQuickPolls = 200;     // looks at a call that may block before the token goes on
 
-}  // namespace
-
-void Recorder::return_from(Task& task, int64_t result) {
-  auto& r = task.context.registers;
-  r[Register::rax] = static_cast<uint64_t>(result);
-  r[Register::rip] += 2;
-  r[Register::rcx] = r[Register::rip];
-  r[Register::r11] = r[Register::rflags];
+// Has the kernel begun the call, and not been told that it is over?
+bool in_call(const user_regs_struct& regs) {
+  return regs.orig_rax != ~0ull;
 }
+
+}  // namespace
 
 void Recorder::syscall(Task& task) {
   const auto& r = task.context.registers;
@@ -41,7 +39,7 @@ void Recorder::syscall(Task& task) {
     case Replay::refused: {
       event::Syscall call{static_cast<uint32_t>(number), arguments, -ENOSYS, {}, {}, 0, false};
       append(task, call);
-      return_from(task, -ENOSYS);
+      task.context.complete_call(-ENOSYS);
       return;
     }
     case Replay::virtualised:
@@ -63,11 +61,9 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   const bool blocking = may_block(entry, arguments, memory) &&
                         (alone || !transfers_data(entry) ||
                          !is_regular_file(task.process->pid, static_cast<int>(arguments[0])));
-  if (entry.number == SYS_rt_sigsuspend) {
-    if (const auto mask = memory.load<uint64_t>(arguments[0])) {
-      task.saved_mask = task.signals().mask(task.id);
-      task.signals().set_mask(task.id, *mask);
-    }
+  if (const auto mask = temporary_mask(entry, arguments, memory)) {
+    task.saved_mask = task.signals().mask(task.id);
+    task.signals().set_mask(task.id, *mask);
   }
   if (blocking && !alone) redirect(task, call);
   // MADV_FREE leaves it to the kernel when pages are lost: at once is one of its choices.
@@ -83,7 +79,7 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   }
   while (!blocking && task.state == State::in_kernel) call_stopped(task, task.cpu->thread().wait());
   if (task.state == State::ready) {
-    write_call(task);
+    if (task.call) write_call(task);
     deliver_pending(task);
   } else if (tasks_.size() > 1) {
     // What the task did up to this call comes before what others do while it waits in it.
@@ -95,22 +91,44 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
 void Recorder::redirect(Task& task, Call& call) {
   auto& memory = task.memory();
   const auto wanted = buffers(*call.entry, call.arguments, memory);
-  if (wanted.empty() || Redirection::room(wanted) > layout::kScratchPerTask) return;
-  const uint64_t scratch = layout::kScratch.start + task.slot * layout::kScratchPerTask;
-  call.redirection = Redirection::make(wanted, call.arguments, scratch, memory);
+  if (wanted.empty()) return;
+  const auto area = scratch(task, Redirection::room(wanted));
+  if (!area) return;
+  call.redirection = Redirection::make(wanted, call.arguments, *area, memory);
   if (call.redirection) call.actual = call.redirection->arguments();
 }
 
+// Memory of the task's own of that size; nothing where it would be too much.
+std::optional<uint64_t> Recorder::scratch(Task& task, uint64_t size) {
+  if (size <= layout::kScratchPerTask)
+    return layout::kScratch.start + task.slot * layout::kScratchPerTask;
+  if (size > layout::kLargeScratchPerTask) return std::nullopt;
+  const uint64_t start = layout::kLargeScratch.start + task.slot * layout::kLargeScratchPerTask;
+  uint64_t& mapped = task.process->space->large_scratch[task.slot];
+  if (size <= mapped) return start;
+  size = std::bit_ceil(size);
+  const uint64_t flags =
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (mapped == 0 ? MAP_FIXED_NOREPLACE : MAP_FIXED);
+  const int64_t got = task.host().remote_syscall(
+      task.thread(), SYS_mmap, {start, size, PROT_READ | PROT_WRITE, flags, ~uint64_t{0}, 0});
+  if (static_cast<uint64_t>(got) != start) return std::nullopt;
+  mapped = size;
+  return start;
+}
+
 // What the kernel wrote, at the guest's addresses; copied there if it is elsewhere.
-std::vector<MemoryEffect> Recorder::effects_of(Task& task, const Call& call) {
+std::vector<MemoryEffect> Recorder::effects_of(Task& task, Call& call) {
   auto& memory = task.memory();
   auto written =
       contents(effects(*call.entry, call.actual, call.result, memory, call.inputs), memory);
   if (call.redirection) {
     for (auto& effect : written) {
       effect.address = call.redirection->original(effect.address);
-      memory.write(effect.address, effect.bytes);
+      if (memory.write_as_guest(effect.address, effect.bytes)) continue;
+      call.result = -EFAULT;
+      effect.bytes.clear();
     }
+    std::erase_if(written, [](const MemoryEffect& effect) { return effect.bytes.empty(); });
   }
   return written;
 }
@@ -134,38 +152,63 @@ bool Recorder::call_stopped(Task& task, int status) {
     if (!interrupted) task.call->result = static_cast<int64_t>(regs.rax);
     return true;
   }
-  // A signal, in the middle of the call or just after it.
+  // A signal: before the call, in the middle of it, or just after it.
   const auto info = thread.signal_info();
-  const auto disposition = task.signals().disposition(info.si_signo);
-  const bool matters = disposition != SignalState::Disposition::ignore &&
-                       disposition != SignalState::Disposition::resume;
-  if (matters) post(task, info);
-  const auto code = static_cast<int64_t>(regs.rax);
-  const bool restarts = regs.orig_rax != ~0ull && (code == kRestartSys || code == kRestartNoIntr ||
-                                                   code == kRestartNoHand || code == kRestartBlock);
-  if (matters && restarts && task.call) {
-    const auto& action = task.signals().action(info.si_signo);
-    const bool again =
-        code == kRestartNoIntr || (code == kRestartSys && (action.flags & SA_RESTART));
-    task.call->interrupted = again;
-    if (again) task.call->result = kRestartSys;
-    regs.orig_rax = ~0ull;
-    regs.rax = static_cast<uint64_t>(-EINTR);
-    regs.rip = HostProcess::kAfterSyscall;
-    thread.set_registers(regs);
+  const uint64_t mask =
+      task.saved_mask && !in_call(regs) ? *task.saved_mask : task.signals().mask(task.id);
+  const bool ends_calls = task.signals().interrupts(info.si_signo, mask);
+  if (task.signals().disposition(info.si_signo) != SignalState::Disposition::ignore)
+    post(task, info);
+  if (!task.call) {
+    thread.resume();  // the parent of a vfork
+  } else if (!in_call(regs) && regs.rip == HostProcess::kSyscallInstruction) {
+    if (ends_calls) {
+      // Not begun: it is made after the handler. The kernel would wait with the signal gone.
+      task.call.reset();
+      restore_mask(task);
+      task.state = State::ready;
+      return true;
+    }
+    thread.resume();
+  } else {
+    interrupt(task, info.si_signo, ends_calls, regs);
+    thread.resume();
   }
-  thread.resume();
   return false;
+}
+
+// A signal came in the middle of the task's call, which is at its return to the program.
+void Recorder::interrupt(Task& task, int signal, bool ends_calls, user_regs_struct& regs) {
+  const auto code = static_cast<int64_t>(regs.rax);
+  if (!in_call(regs)) return;
+  if (!ends_calls) {
+    // The kernel makes the call again by itself where it can. Where it cannot, the program would
+    // see EINTR for a signal that it ignores, which only a traced program is told of.
+    if (code != -EINTR) return;
+    regs.rax = regs.orig_rax;
+    regs.rip = HostProcess::kSyscallInstruction;
+    task.cpu->thread().set_registers(regs);
+    return;
+  }
+  if (code != kRestartSys && code != kRestartNoIntr && code != kRestartNoHand &&
+      code != kRestartBlock)
+    return;
+  const bool restarts = task.signals().action(signal).flags & SA_RESTART;
+  task.call->interrupted = code == kRestartNoIntr || (code == kRestartSys && restarts);
+  if (task.call->interrupted) task.call->result = kRestartSys;
+  regs.orig_rax = ~0ull;
+  regs.rax = static_cast<uint64_t>(-EINTR);
+  regs.rip = HostProcess::kAfterSyscall;
+  task.cpu->thread().set_registers(regs);
 }
 
 // The completed call becomes an event, and its effects the guest's; with the token.
 void Recorder::write_call(Task& task) {
-  const Call call = *task.call;
+  Call call = *task.call;
   task.call.reset();
   event::Syscall e;
   e.number = call.entry->number;
   e.arguments = call.arguments;
-  e.result = call.result;
   e.interrupted = call.interrupted;
   std::string tainted;
   if (!call.interrupted) {
@@ -173,9 +216,16 @@ void Recorder::write_call(Task& task) {
     tainted = follow_file(task, call, e) + follow_mapping(task, call, e) +
               unknown_effects(*call.entry, call.actual, call.result, task.memory());
   }
+  e.result = call.result;
+  if (e.number == SYS_set_robust_list && e.result == 0) task.robust_list = call.arguments[0];
   if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
   append(task, std::move(e), &call.before);
-  if (!call.interrupted) return_from(task, call.result);
+  if (call.interrupted)
+    task.context.restart_call();
+  else
+    task.context.complete_call(call.result);
+  // A call that a signal ended leaves its mask in place for the handler.
+  if (!call.interrupted && call.result != -EINTR) restore_mask(task);
   taint(task, tainted);
 }
 
@@ -190,86 +240,6 @@ void Recorder::code_changed(Task& task, uint64_t start, uint64_t size, bool exec
       if (other->process->space.get() == &space) other->cpu->use(*space.cache);
   }
   if (held) space.cache->invalidate(start, size);
-}
-
-void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArguments& a) {
-  auto& memory = task.memory();
-  event::Syscall e{entry.number, a, 0, {}, {}, 0, false};
-  const Registers before = task.context.registers;
-  const auto finish = [&] {
-    for (const auto& effect : e.effects) memory.write(effect.address, effect.bytes);
-    append(task, e, &before);
-    return_from(task, e.result);
-  };
-  switch (entry.number) {
-    case SYS_rt_sigaction: {
-      e.result = task.signals().rt_sigaction(a, memory, &e.effects);
-      const auto signal = static_cast<int>(a[0]);
-      const bool synchronous = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE ||
-                               signal == SIGILL || signal == SIGTRAP;
-      // The kernel knows the guest's disposition too, so that it ignores and interrupts alike.
-      if (e.result == 0 && a[1] != 0 && !synchronous)
-        task.host().remote_syscall(task.cpu->thread(), SYS_rt_sigaction, {a[0], a[1], 0, 8});
-      finish();
-      return;
-    }
-    case SYS_rt_sigprocmask:
-      e.result = task.signals().rt_sigprocmask(task.id, a, memory, &e.effects);
-      finish();
-      mirror_mask(task);
-      deliver_pending(task);
-      return;
-    case SYS_sigaltstack:
-      e.result = task.signals().sigaltstack(task.id, a, before[Register::rsp], memory, &e.effects);
-      finish();
-      return;
-    case SYS_rt_sigreturn: {
-      const auto restored = pop_signal_frame(memory, before);
-      if (!restored) throw std::runtime_error("rt_sigreturn without a readable frame");
-      append(task, e, &before);
-      task.context.registers = restored->registers;
-      task.context.registers[Register::fs_base] = before[Register::fs_base];
-      auto& thread = task.cpu->thread();
-      thread.set_extended_state(with_canonical(thread.extended_state(), restored->state));
-      task.signals().set_mask(task.id, restored->mask);
-      task.signals().alternate_stack(task.id) = restored->altstack;
-      mirror_mask(task);
-      deliver_pending(task);
-      return;
-    }
-    case SYS_arch_prctl:
-      if (a[0] == 0x1002) {  // ARCH_SET_FS
-        finish();
-        task.context.registers[Register::fs_base] = a[1];
-      } else if (a[0] == 0x1003) {  // ARCH_GET_FS
-        const uint64_t base = before[Register::fs_base];
-        const auto* raw = reinterpret_cast<const uint8_t*>(&base);
-        e.effects.push_back({a[1], {raw, raw + sizeof base}});
-        finish();
-      } else {
-        e.result = -EINVAL;
-        finish();
-      }
-      return;
-    case SYS_clone:
-    case SYS_clone3:
-    case SYS_fork:
-    case SYS_vfork:
-      clone(task, a);
-      return;
-    case SYS_execve:
-    case SYS_execveat:
-      execve(task, entry, a);
-      return;
-    case SYS_exit:
-      exit_task(task);
-      return;
-    case SYS_exit_group:
-      end_process(task, static_cast<int>((a[0] & 0xff) << 8), 0);
-      return;
-    default:
-      throw std::logic_error("a virtualised call without code");
-  }
 }
 
 }  // namespace heddle

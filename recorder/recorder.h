@@ -10,7 +10,7 @@
 #include <string>
 
 #include "machine/tracee/extended_state.h"
-#include "machine/tracee/signal_frame.h"
+#include "machine/tracee/signal_delivery.h"
 #include "machine/tracee/syscall_log.h"
 #include "recorder/recorded_process.h"
 #include "trace_format/writer.h"
@@ -66,9 +66,10 @@ class Recorder {
   bool call_stopped(Task& task, int status);  // true: the call is complete
   void write_call(Task& task);
   void virtual_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
-  void return_from(Task& task, int64_t result);
+  void interrupt(Task& task, int signal, bool ends_calls, user_regs_struct& regs);
   void redirect(Task& task, Call& call);
-  std::vector<MemoryEffect> effects_of(Task& task, const Call& call);
+  std::optional<uint64_t> scratch(Task& task, uint64_t size);
+  std::vector<MemoryEffect> effects_of(Task& task, Call& call);
   void code_changed(Task& task, uint64_t start, uint64_t size, bool executable);
 
   // recorded_mappings.cpp; a text says why the trace is tainted
@@ -97,7 +98,10 @@ class Recorder {
   // recorded_signals.cpp
   void deliver_pending(Task& task);
   void fault(Task& task, const siginfo_t& info);
-  bool push_frame(Task& task, const SignalInfo& info);
+  void force(Task& task, int signal);
+  bool handle(Task& task, const SignalInfo& info, bool synchronous);
+  void end_by(Task& task, const SignalInfo& info, bool synchronous);
+  void restore_mask(Task& task);
   void mirror_mask(Task& task);
   void post(Task& task, const siginfo_t& info);
 

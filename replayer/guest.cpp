@@ -201,11 +201,7 @@ SyscallRequest Guest::request(TaskId id) {
 }
 
 void Guest::complete(TaskId id, int64_t result) {
-  auto& r = task(id).registers;
-  r[Register::rax] = static_cast<uint64_t>(result);
-  r[Register::rip] += 2;
-  r[Register::rcx] = r[Register::rip];
-  r[Register::r11] = r[Register::rflags];
+  task(id).complete_call(result);
 }
 
 void Guest::complete(TaskId id, const event::Instruction& answer, unsigned length) {
@@ -256,45 +252,15 @@ ExtendedState Guest::extended_state(TaskId id) {
   return canonical_state(process_.thread().extended_state());
 }
 
-void Guest::set_extended_state(TaskId id, const ExtendedState& state) {
-  activate(id);
-  process_.thread().set_extended_state(with_canonical(process_.thread().extended_state(), state));
-}
-
 bool Guest::push_frame(TaskId id, SignalState& signals, const SignalInfo& info,
                        std::optional<uint64_t> mask_to_restore) {
-  TaskContext& context = task(id);
-  const auto action = signals.action(info.number);
-  const uint64_t mask = signals.mask(id);
-  FrameRequest frame{};
-  frame.info = info;
-  frame.action = action;
-  frame.old_mask = mask_to_restore.value_or(mask);
-  frame.altstack = signals.alternate_stack(id);
-  auto state = extended_state(id);
-  if (!push_signal_frame(memory(), context.registers, state, frame, nullptr)) return false;
-  set_extended_state(id, state);
-  context.phase = 0;
-  signals.set_mask(id, mask_in_handler(mask, action, info.number));
-  if (action.flags & 0x80000000u /* SA_RESETHAND */) {
-    auto reset = action;
-    reset.handler = 0;
-    signals.set_action(info.number, reset);
-  }
-  return true;
+  activate(id);
+  return enter_handler(task(id), process_.thread(), memory(), signals, info, mask_to_restore);
 }
 
 bool Guest::pop_frame(TaskId id, SignalState& signals) {
-  TaskContext& context = task(id);
-  const auto restored = pop_signal_frame(memory(), context.registers);
-  if (!restored) return false;
-  const uint64_t fs_base = context.registers[Register::fs_base];
-  context.registers = restored->registers;
-  context.registers[Register::fs_base] = fs_base;
-  set_extended_state(id, restored->state);
-  signals.set_mask(id, restored->mask);
-  signals.alternate_stack(id) = restored->altstack;
-  return true;
+  activate(id);
+  return leave_handler(task(id), process_.thread(), memory(), signals);
 }
 
 }  // namespace heddle

@@ -12,7 +12,7 @@
 #include "machine/kernel.h"
 #include "machine/tracee/extended_state.h"
 #include "machine/tracee/guest_cpu.h"
-#include "machine/tracee/signal_frame.h"
+#include "machine/tracee/signal_delivery.h"
 #include "machine/tracee/signal_state.h"
 #include "replayer/shared_objects.h"
 #include "trace_format/event.h"
@@ -98,7 +98,6 @@ class Guest {
   std::unique_ptr<Guest> copied();
   void activate(TaskId task);
   TaskContext child_context(TaskId parent, TaskId child, const SyscallRequest& request);
-  void set_extended_state(TaskId task, const ExtendedState& state);
   int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
                    const FileRange& file, uint64_t offset);
 

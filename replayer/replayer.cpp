@@ -173,6 +173,12 @@ void Replayer::catch_up() {
 
 void Replayer::perform(const Event& event) {
   const TaskId task = event.place.task;
+  // A call that came with a mask of its own, and that no signal followed.
+  if (const auto it = saved_masks_.find(task);
+      it != saved_masks_.end() && !std::holds_alternative<event::Signal>(event.body)) {
+    if (tasks_.contains(task)) tasks_.at(task)->signals.set_mask(task, it->second);
+    saved_masks_.erase(it);
+  }
   if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
     process_exit(*over);
   } else if (const auto* image = std::get_if<event::Exec>(&event.body)) {
@@ -229,8 +235,9 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
                      "system call " + std::to_string(request.number) + " or other arguments");
   show_output(call);
   current_->outputs.called(call.number, call.arguments, call.result);
-  if (call.number == SYS_rt_sigsuspend) {
-    if (const auto mask = guest().memory().load<uint64_t>(call.arguments[0])) {
+  const auto* known = find(call.number);
+  if (known && (call.interrupted || call.result == -EINTR)) {
+    if (const auto mask = temporary_mask(*known, call.arguments, guest().memory())) {
       saved_masks_[task] = current_->signals.mask(task);
       current_->signals.set_mask(task, *mask);
     }
@@ -238,9 +245,9 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
   if (call.interrupted && call.result <= -512) {
     // Executed again, after the handler if there is one.
     guest().apply(call.effects);
+    guest().task(task).restart_call();
     return;
   }
-  const auto* known = find(call.number);
   if (call.child != 0) {
     add_child(event, call, request);
     return;
@@ -338,6 +345,10 @@ void Replayer::virtualised(const Event& event, const event::Syscall& call) {
       current_->signals.sigaltstack(task, a, context.registers[Register::rsp], memory, &effects);
       break;
     case SYS_rt_sigreturn:
+      if (call.result == -EFAULT) {
+        context.complete_call(0);
+        return;
+      }
       if (!guest().pop_frame(task, current_->signals))
         throw Divergence(event.number, task, "a signal frame", "the stack is not readable");
       return;

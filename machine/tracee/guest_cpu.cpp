@@ -47,6 +47,17 @@ bool canonical(uint64_t address) {
 
 }  // namespace
 
+void TaskContext::complete_call(int64_t result) {
+  restart_call();
+  registers[Register::rip] = registers[Register::rcx];
+  registers[Register::rax] = static_cast<uint64_t>(result);
+}
+
+void TaskContext::restart_call() {
+  registers[Register::rcx] = registers[Register::rip] + 2;
+  registers[Register::r11] = registers[Register::rflags];
+}
+
 GuestCpu::GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot)
     : process_(process),
       cache_(&cache),

@@ -19,6 +19,11 @@ struct TaskContext {
   uint64_t split_value = 0;  // phase 1: what was loaded
 
   Place place() const { return {task, ticks, registers[Register::rip], phase}; }
+
+  // The call at rip returns: rax, rcx and r11 as the instruction leaves them, rip behind it.
+  void complete_call(int64_t result);
+  // The call at rip was interrupted, and is made again when the task runs on.
+  void restart_call();
 };
 
 // Why the guest's code stopped running.

@@ -39,9 +39,14 @@ inline constexpr std::array<Range, 3> kArenas{{
     {0x7fff'd000'0000, 0x800'0000},
 }};
 
+// Scratch for the calls with large buffers, mapped when a task makes its first.
+inline constexpr Range kLargeScratch{0x2a00'0000'0000, 0x100'0000'0000};
+inline constexpr uint64_t kLargeScratchPerTask = 0x4000'0000;
+static_assert(kLargeScratch.size == kLargeScratchPerTask * kMaxTasks);
+
 // Is this address in one of them?
 inline bool machines_own(uint64_t address) {
-  bool own = kFixed.contains(address);
+  bool own = kFixed.contains(address) || kLargeScratch.contains(address);
   for (const auto& arena : kArenas) own = own || arena.contains(address);
   return own;
 }

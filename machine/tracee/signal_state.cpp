@@ -13,6 +13,11 @@ constexpr uint64_t bit(int signal) {
 }
 constexpr uint64_t kUnblockable = (uint64_t{1} << (SIGKILL - 1)) | (uint64_t{1} << (SIGSTOP - 1));
 
+// UAPI_SA_FLAGS: the kernel forgets the others.
+constexpr uint64_t kFlags = SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART |
+                            SA_NODEFER | uint32_t{SA_RESETHAND} | 0x800 /* SA_EXPOSE_TAGBITS */ |
+                            0x04000000 /* SA_RESTORER */;
+
 struct WireStack {  // stack_t
   uint64_t sp;
   int32_t flags;
@@ -70,13 +75,28 @@ SignalState::Disposition SignalState::disposition(int signal) const {
   }
 }
 
+bool SignalState::interrupts(int signal, uint64_t mask) const {
+  switch (disposition(signal)) {
+    case Disposition::ignore:
+    case Disposition::resume:
+    case Disposition::stop:
+      return false;
+    default:
+      return !(mask & bit(signal));
+  }
+}
+
 void SignalState::set_mask(TaskId task, uint64_t mask) {
   tasks_.at(task).mask = mask & ~kUnblockable;
 }
 
 void SignalState::add_task(TaskId child, TaskId parent) {
   PerTask fresh;
-  if (parent != 0) fresh.mask = tasks_.at(parent).mask;
+  if (parent != 0) {
+    fresh.mask = tasks_.at(parent).mask;
+    fresh.fault = tasks_.at(parent).fault;
+    fresh.stack.flags = SS_DISABLE;
+  }
   tasks_[child] = fresh;
 }
 
@@ -90,7 +110,8 @@ SignalState SignalState::forked(TaskId parent, TaskId child) const {
 
 void SignalState::executed(TaskId task) {
   for (auto& action : actions_) action = {action.handler == 1 ? uint64_t{1} : uint64_t{0}, 0, 0, 0};
-  tasks_.at(task).stack = {};
+  auto& stack = tasks_.at(task).stack;
+  stack.sp = stack.size = 0;
 }
 
 void SignalState::post(TaskId task, const SignalInfo& info) {
@@ -134,7 +155,13 @@ int64_t SignalState::rt_sigaction(const std::array<uint64_t, 6>& a, const GuestM
   if (a[2] != 0) effects->push_back(effect(a[2], action(signal)));
   if (wanted) {
     wanted->mask &= ~kUnblockable;
+    wanted->flags &= kFlags;
     set_action(signal, *wanted);
+    if (disposition(signal) == Disposition::ignore) {
+      std::erase_if(shared_, [&](const SignalInfo& i) { return i.number == signal; });
+      for (auto& [id, each] : tasks_)
+        std::erase_if(each.pending, [&](const SignalInfo& i) { return i.number == signal; });
+    }
   }
   return 0;
 }
@@ -164,32 +191,50 @@ int64_t SignalState::rt_sigprocmask(TaskId task, const std::array<uint64_t, 6>& 
   return 0;
 }
 
-int64_t SignalState::sigaltstack(TaskId task, const std::array<uint64_t, 6>& a, uint64_t rsp,
-                                 const GuestMemory& memory, std::vector<MemoryEffect>* effects) {
-  auto& stack = alternate_stack(task);
-  const bool on_it = stack.size != 0 && rsp > stack.sp && rsp - stack.sp <= stack.size;
-  if (a[1] != 0) {
-    const WireStack old{stack.sp, on_it ? SS_ONSTACK : stack.flags, 0, stack.size};
-    effects->push_back(effect(a[1], old));
+int64_t SignalState::change_alternate_stack(TaskId task, const AlternateStack& wanted,
+                                            uint64_t rsp) {
+  auto& stack = tasks_.at(task).stack;
+  if (stack.holds(rsp) && !stack.disarms()) return -EPERM;
+  const int32_t mode = wanted.flags & 0x7fffffff;
+  if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0) return -EINVAL;
+  if (wanted == stack) return 0;
+  if (mode == SS_DISABLE) {
+    stack = {0, wanted.flags, 0};
+    return 0;
   }
-  if (a[0] != 0) {
-    const auto wanted = memory.load<WireStack>(a[0]);
-    if (!wanted) return -EFAULT;
-    if (on_it) return -EPERM;
-    if (wanted->flags & SS_DISABLE)
-      stack = {};
-    else if (wanted->size < 2048)  // MINSIGSTKSZ
-      return -ENOMEM;
-    else
-      stack = {wanted->sp, wanted->flags & ~SS_ONSTACK, wanted->size};
-  }
+  constexpr uint64_t kMinimum = 2048;  // MINSIGSTKSZ
+  if (wanted.size < kMinimum) return -ENOMEM;
+  stack = wanted;
   return 0;
 }
 
-uint64_t mask_in_handler(uint64_t mask, const SignalAction& action, int signal) {
-  mask |= action.mask;
-  if (!(action.flags & SA_NODEFER)) mask |= bit(signal);
-  return mask & ~kUnblockable;
+int64_t SignalState::sigaltstack(TaskId task, const std::array<uint64_t, 6>& a, uint64_t rsp,
+                                 const GuestMemory& memory, std::vector<MemoryEffect>* effects) {
+  const auto& stack = alternate_stack(task);
+  const uint32_t state = stack.size == 0                        ? SS_DISABLE
+                         : stack.holds(rsp) && !stack.disarms() ? SS_ONSTACK
+                                                                : 0;
+  const WireStack old{stack.sp, static_cast<int32_t>(state | (stack.disarms() ? 0x80000000u : 0)),
+                      0, stack.size};
+  if (a[0] != 0) {
+    const auto wanted = memory.load<WireStack>(a[0]);
+    if (!wanted) return -EFAULT;
+    const int64_t result =
+        change_alternate_stack(task, {wanted->sp, wanted->flags, wanted->size}, rsp);
+    if (result != 0) return result;
+  }
+  if (a[1] != 0) effects->push_back(effect(a[1], old));
+  return 0;
+}
+
+void SignalState::entered_handler(TaskId task, int signal) {
+  auto& now = tasks_.at(task);
+  const auto& taken = action(signal);
+  now.mask |= taken.mask;
+  if (!(taken.flags & SA_NODEFER)) now.mask |= bit(signal);
+  now.mask &= ~kUnblockable;
+  if (now.stack.disarms()) now.stack = {0, SS_DISABLE, 0};
+  if (taken.flags & SA_RESETHAND) actions_.at(static_cast<size_t>(signal)).handler = 0;
 }
 
 }  // namespace heddle

@@ -26,11 +26,23 @@ struct SignalInfo {
   std::array<uint8_t, 128> siginfo{};
 };
 
-// stack_t, as sigaltstack(2) has it.
+// stack_t, as sigaltstack(2) was given it; none where the size is 0.
 struct AlternateStack {
   uint64_t sp = 0;
-  int32_t flags = 2;  // SS_DISABLE
+  int32_t flags = 0;
   uint64_t size = 0;
+  bool operator==(const AlternateStack&) const = default;
+
+  bool holds(uint64_t rsp) const { return rsp > sp && rsp - sp <= size; }
+  // Switched off while a handler runs on it (SS_AUTODISARM).
+  bool disarms() const { return static_cast<uint32_t>(flags) & 0x80000000u; }
+};
+
+// What the kernel remembers of a thread's last fault, and puts into every frame.
+struct LastFault {
+  uint64_t trap = 0;     // exception vector
+  uint64_t error = 0;    // its error code
+  uint64_t address = 0;  // of the last page fault
 };
 
 class SignalState {
@@ -43,9 +55,20 @@ class SignalState {
   }
   Disposition disposition(int signal) const;  // signal(7)'s defaults
 
+  // Would it end a call that waits, with this mask in place?
+  bool interrupts(int signal, uint64_t mask) const;
+
   uint64_t mask(TaskId task) const { return tasks_.at(task).mask; }
   void set_mask(TaskId task, uint64_t mask);
-  AlternateStack& alternate_stack(TaskId task) { return tasks_.at(task).stack; }
+  const AlternateStack& alternate_stack(TaskId task) const { return tasks_.at(task).stack; }
+  // What sigaltstack and rt_sigreturn do with rsp as given: 0 or a negative errno.
+  int64_t change_alternate_stack(TaskId task, const AlternateStack& wanted, uint64_t rsp);
+
+  const LastFault& last_fault(TaskId task) const { return tasks_.at(task).fault; }
+  void set_last_fault(TaskId task, const LastFault& fault) { tasks_.at(task).fault = fault; }
+
+  // The frame for `signal` is built: mask, SA_RESETHAND, SS_AUTODISARM.
+  void entered_handler(TaskId task, int signal);
 
   // A new thread inherits its parent's mask (parent 0: none).
   void add_task(TaskId child, TaskId parent);
@@ -75,14 +98,12 @@ class SignalState {
   struct PerTask {
     uint64_t mask = 0;
     AlternateStack stack;
+    LastFault fault;
     std::deque<SignalInfo> pending;
   };
   std::array<SignalAction, 65> actions_{};
   std::map<TaskId, PerTask> tasks_;
   std::deque<SignalInfo> shared_;
 };
-
-// The mask while `action`'s handler for `signal` runs.
-uint64_t mask_in_handler(uint64_t mask, const SignalAction& action, int signal);
 
 }  // namespace heddle
