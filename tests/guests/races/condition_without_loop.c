@@ -28,11 +28,11 @@ static void produce(void) {
 
 int main(void) {
   pthread_t one, other;
-  produce();
   pthread_create(&one, NULL, consume, NULL);
   pthread_create(&other, NULL, consume, NULL);
-  pthread_join(one, NULL);
   produce();
+  produce();
+  pthread_join(one, NULL);
   pthread_join(other, NULL);
   printf("never fewer than %d items\n", least);
   return 0;

@@ -24,6 +24,8 @@ static void* giver(void* unused) {
 }
 
 static void* taker(void* unused) {
+  for (volatile int i = 0; i < 100000; ++i) { /* has other things to do first */
+  }
   struct pollfd wanted = {ends[0], POLLIN, 0};
   if (poll(&wanted, 1, -1) != 1) abort();
   char byte;
