@@ -59,7 +59,8 @@ class Analysis {
     }
     run_.races = detector_.races();
     run_.lock_ordered = detector_.lock_ordered();
-    for (const auto* pairs : {&run_.races, &run_.lock_ordered})
+    run_.contended = detector_.contended();
+    for (const auto* pairs : {&run_.races, &run_.lock_ordered, &run_.contended})
       for (const auto& pair : *pairs)
         for (const auto pc : {pair.first.place.pc, pair.second.place.pc})
           run_.executions[pc] = executions_[pc];
@@ -102,10 +103,8 @@ class Analysis {
       access.size = entry.size;
       access.kind = static_cast<AccessKind>(entry.kind);
       access.ordered_only = whose == Code::library;
-      if (whose == Code::program) {
-        goroutines_.back_in_program(access.strand, detector_);
-        ++executions_[entry.pc];
-      }
+      if (whose == Code::program) goroutines_.back_in_program(access.strand, detector_);
+      ++executions_[entry.pc];
       detector_.access(access);
     }
   }

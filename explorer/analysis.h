@@ -16,7 +16,8 @@ namespace heddle {
 struct AnalysedRun {
   std::vector<RaceCandidate> races;
   std::vector<RaceCandidate> lock_ordered;
-  std::map<uint64_t, uint64_t> executions;  // of the sites of both, by pc
+  std::vector<RaceCandidate> contended;     // accesses to synchronisation variables
+  std::map<uint64_t, uint64_t> executions;  // of the sites of all three, by pc
   std::string output, error;                // what the program wrote to 1 and 2
   int status = 0;                           // wait(2)'s status word
   Ticks ticks = 0;                          // of all tasks together

@@ -19,8 +19,9 @@ namespace {
 
 constexpr uint64_t kMinimiserTrials = 300;
 constexpr size_t kMostSimple = 60;
-// Pairs that only locks order, as targets of second rank: the fewest executions first.
-constexpr size_t kMostLockOrdered = 16;
+// Pairs that only locks order, as targets of second rank, and accesses to locks, of third: at most
+// so many of each.
+constexpr size_t kMostOrdered = 16;
 constexpr uint64_t kBusySite = 20'000;  // executions; a point there costs more than it finds
 
 bool updates(const Access& access) {
@@ -78,14 +79,16 @@ const AnalysedRun& Exploration::analyse() {
     points_.insert(target.second_pc);
   };
   for (const auto& race : recorded_.races) aim_at(race);
-  size_t lock_ordered = 0;
-  for (const auto& pair : recorded_.lock_ordered) {
-    if (lock_ordered == kMostLockOrdered) break;
-    if (recorded_.executions[pair.first.place.pc] > kBusySite ||
-        recorded_.executions[pair.second.place.pc] > kBusySite)
-      continue;
-    aim_at(pair);
-    ++lock_ordered;
+  for (const auto* pairs : {&recorded_.lock_ordered, &recorded_.contended}) {
+    size_t taken = 0;
+    for (const auto& pair : *pairs) {
+      if (taken == kMostOrdered) break;
+      if (recorded_.executions[pair.first.place.pc] > kBusySite ||
+          recorded_.executions[pair.second.place.pc] > kBusySite)
+        continue;
+      aim_at(pair);
+      ++taken;
+    }
   }
   summary_.pairs = recorded_.races.size();
   summary_.lock_ordered = recorded_.lock_ordered.size();

@@ -136,7 +136,37 @@ void RaceDetector::access_granule(const Access& access, uint64_t granule, ByteMa
   cell.add(now);
 }
 
+void RaceDetector::note_contended(const Access& access, uint64_t granule, ByteMask bytes) {
+  const auto known_users = users_.find(granule);
+  if (known_users == users_.end() && users_.size() >= limits_.racing_words) return;
+  std::vector<ShadowRecord>& users = users_[granule];
+  ShadowRecord now{.pc = access.place.pc,
+                   .ticks = access.place.ticks,
+                   .strand = access.strand,
+                   .structure_clock = structure_.epoch(access.strand),
+                   .task = access.place.task,
+                   .bytes = bytes,
+                   .kind = access.kind,
+                   .phase = access.place.phase,
+                   .by_kernel = access.by_kernel};
+  for (const ShadowRecord& known : users) {
+    if (known.strand == now.strand || !(known.bytes & bytes)) continue;
+    if (!known.writes() && !now.writes()) continue;
+    if (structure_.ordered(known.strand, known.structure_clock, now.strand)) continue;
+    const std::pair one{known.pc, known.kind}, other{now.pc, now.kind};
+    const auto [low, high] = std::minmax(one, other);
+    const PairKey key{low.first, low.second, high.first, high.second};
+    if (contended_.size() >= limits_.contended && !contended_.contains(key)) continue;
+    settle(contended_, key,
+           {{unpack(known, granule), cut(access, granule, bytes), 1}, appeared_++, bytes});
+  }
+  std::erase_if(users, [&](const ShadowRecord& known) { return known.strand == now.strand; });
+  if (users.size() == kMostUsers) users.erase(users.begin());
+  users.push_back(now);
+}
+
 void RaceDetector::synchronise(const Access& access, uint64_t granule, ByteMask bytes) {
+  note_contended(access, granule, bytes);
   for_each_word(granule, bytes, [&](uint64_t object) {
     switch (access.kind) {
       case AccessKind::read:
@@ -250,6 +280,7 @@ void RaceDetector::forget(uint64_t address, uint64_t size) {
         if ((word & ~gone & cell.synchronising) == 0) all_edges_.forget(object);
       });
     forget_records(cell, gone);
+    if (cell.synchronising & gone) users_.erase(granule);
     cell.synchronising &= static_cast<ByteMask>(~gone);
   });
 }
@@ -304,6 +335,10 @@ std::vector<RaceCandidate> RaceDetector::lock_ordered() const {
   });
   if (candidates.size() > limits_.lock_ordered) candidates.resize(limits_.lock_ordered);
   return candidates;
+}
+
+std::vector<RaceCandidate> RaceDetector::contended() const {
+  return collect(contended_, {});
 }
 
 bool RaceDetector::synchronises(uint64_t address) const {

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <map>
 #include <tuple>
+#include <unordered_map>
 #include <vector>
 
 #include "explorer/happens_before.h"
@@ -37,6 +38,7 @@ class RaceDetector {
     size_t racing_words = 1 << 16;  // eight-byte words with unsettled pairs, each class; more: lost
     size_t pairs_per_word = 16;
     size_t lock_ordered = 1024;  // site pairs
+    size_t contended = 256;      // site pairs
   };
 
   RaceDetector() = default;
@@ -71,6 +73,10 @@ class RaceDetector {
   // Pairs that only synchronisation other than fork and join orders: who got the lock first.
   std::vector<RaceCandidate> lock_ordered() const;
 
+  // Pairs of accesses to one synchronisation variable, of which one writes: who locks first, who sees
+  // the flag. Nothing is wrong with them, but turning them round is another run.
+  std::vector<RaceCandidate> contended() const;
+
   // True if the byte at `address` synchronises (so far).
   bool synchronises(uint64_t address) const;
 
@@ -88,6 +94,7 @@ class RaceDetector {
 
   void access_granule(const Access& access, uint64_t granule, ByteMask bytes);
   void synchronise(const Access& access, uint64_t granule, ByteMask bytes);
+  void note_contended(const Access& access, uint64_t granule, ByteMask bytes);
   void mark(uint64_t address, uint32_t size);
   void note(Pending& pending, const ShadowRecord& earlier, const Access& later, uint64_t granule,
             ByteMask overlap);
@@ -99,7 +106,10 @@ class RaceDetector {
   HappensBefore structure_;  // fork and join only
   ShadowMemory shadow_;
   Pending pending_races_, pending_lock_ordered_;
-  Settled races_, lock_ordered_;
+  Settled races_, lock_ordered_, contended_;
+  // The last accesses to each synchronising granule, one of each strand at most.
+  static constexpr size_t kMostUsers = 4;
+  std::unordered_map<uint64_t, std::vector<ShadowRecord>> users_;
   uint64_t appeared_ = 0;
 };
 

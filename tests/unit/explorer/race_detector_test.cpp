@@ -1,6 +1,4 @@
-#include "explorer/race_detector.h"
-
-#include <gmock/gmock.h>
+#include "tests/unit/explorer/race_detector_fixture.h"
 
 namespace heddle {
 namespace {
@@ -8,54 +6,6 @@ namespace {
 using testing::IsEmpty;
 using testing::SizeIs;
 using enum AccessKind;
-
-constexpr uint64_t kWord = 0x1000;   // an address of data
-constexpr uint64_t kLock = 0x2000;   // ... of what synchronises
-constexpr uint64_t kOther = 0x3000;  // ... of something else
-
-class RaceDetectorTest : public testing::Test {
- protected:
-  // `task` is the strand's too.
-  void touch(TaskId task, uint64_t pc, AccessKind kind, uint64_t address = kWord,
-             uint32_t size = 4) {
-    Access access;
-    access.strand = task;
-    access.place = {task, ++ticks_, pc, 0};
-    access.address = address;
-    access.size = size;
-    access.kind = kind;
-    detector.access(access);
-  }
-  void touch_in_library(TaskId task, uint64_t pc, AccessKind kind, uint64_t address = kWord) {
-    Access access;
-    access.strand = task;
-    access.place = {task, ++ticks_, pc, 0};
-    access.address = address;
-    access.size = 4;
-    access.kind = kind;
-    access.ordered_only = true;
-    detector.access(access);
-  }
-  // As a spin lock does it.
-  void lock(TaskId task, uint64_t address = kLock) { touch(task, 0x90, locked, address); }
-  void unlock(TaskId task, uint64_t address = kLock) { touch(task, 0x91, write, address); }
-
-  // The pcs of each pair, in the order of the run.
-  static std::vector<std::pair<uint64_t, uint64_t>> pairs(const std::vector<RaceCandidate>& found) {
-    std::vector<std::pair<uint64_t, uint64_t>> pcs;
-    for (const auto& pair : found) pcs.emplace_back(pair.first.place.pc, pair.second.place.pc);
-    return pcs;
-  }
-  std::vector<std::pair<uint64_t, uint64_t>> races() const { return pairs(detector.races()); }
-  std::vector<std::pair<uint64_t, uint64_t>> lock_ordered() const {
-    return pairs(detector.lock_ordered());
-  }
-
-  RaceDetector detector;
-
- private:
-  Ticks ticks_ = 0;
-};
 
 using Pairs = std::vector<std::pair<uint64_t, uint64_t>>;
 
@@ -337,98 +287,6 @@ TEST_F(RaceDetectorTest, TheSameSiteAfterAReleaseIsRememberedAnew) {
   lock(3);
   touch(3, 30, read);
   EXPECT_EQ(races(), (Pairs{{10, 30}}));
-}
-
-TEST_F(RaceDetectorTest, FreedMemoryIsNew) {
-  touch(1, 10, write);
-  detector.forget(kWord, 4);
-  touch(2, 20, write);
-  EXPECT_THAT(races(), IsEmpty());
-}
-
-TEST_F(RaceDetectorTest, ForgettingKeepsTheRacesFoundBefore) {
-  touch(1, 10, write);
-  touch(2, 20, write);
-  lock(1);
-  touch(1, 11, write, kOther);
-  unlock(1);
-  lock(2);
-  touch(2, 21, write, kOther);
-  unlock(2);
-  detector.forget(kWord, 4);
-  detector.forget(kOther, 4);
-  EXPECT_EQ(races(), (Pairs{{10, 20}}));
-  EXPECT_EQ(lock_ordered(), (Pairs{{11, 21}}));
-  // The same pair of sites again is the same entry.
-  touch(1, 10, write);
-  touch(2, 20, write);
-  const auto found = detector.races();
-  ASSERT_THAT(found, SizeIs(1));
-  EXPECT_EQ(found[0].count, 2u);
-  EXPECT_EQ(found[0].first.place.ticks, 1u);
-}
-
-TEST_F(RaceDetectorTest, ForgettingTouchesNoByteBesides) {
-  touch(1, 10, write, kWord, 8);
-  detector.forget(kWord + 2, 2);
-  touch(2, 20, write, kWord + 2, 2);
-  EXPECT_THAT(races(), IsEmpty());
-  touch(2, 21, write, kWord, 2);
-  touch(2, 22, write, kWord + 4, 4);
-  EXPECT_EQ(races(), (Pairs{{10, 21}, {10, 22}}));
-}
-
-TEST_F(RaceDetectorTest, ForgettingSpansGranules) {
-  for (uint64_t at = kWord; at < kWord + 32; at += 8) touch(1, 10, write, at, 8);
-  detector.forget(kWord + 4, 24);
-  touch(2, 20, write, kWord + 8, 16);
-  EXPECT_THAT(races(), IsEmpty());
-  touch(2, 21, write, kWord, 4);
-  touch(2, 22, write, kWord + 28, 4);
-  EXPECT_EQ(races(), (Pairs{{10, 21}, {10, 22}}));
-}
-
-TEST_F(RaceDetectorTest, ALockInFreedMemoryIsForgotten) {
-  touch(1, 10, write);
-  lock(1);
-  unlock(1);
-  detector.forget(kLock, 4);
-  EXPECT_FALSE(detector.synchronises(kLock));
-  lock(2);
-  touch(2, 20, write);
-  EXPECT_EQ(races(), (Pairs{{10, 20}}));
-}
-
-TEST_F(RaceDetectorTest, ForgettingTheAccessesKeepsTheLocks) {
-  touch(1, 10, write);
-  touch(1, 11, write, kOther);
-  lock(1);
-  unlock(1);
-  detector.forget_accesses(kWord, 8);
-  touch(2, 20, write);
-  EXPECT_THAT(races(), IsEmpty());
-  EXPECT_TRUE(detector.synchronises(kLock));
-  detector.forget_accesses(kLock, 8);
-  lock(2);
-  touch(2, 21, write, kOther);
-  EXPECT_THAT(races(), IsEmpty());
-  EXPECT_EQ(lock_ordered(), (Pairs{{11, 21}}));
-}
-
-TEST_F(RaceDetectorTest, NothingIsForgottenOfNoBytes) {
-  touch(1, 10, write, 0, 4);
-  detector.forget(0, 0);
-  detector.forget_accesses(0, 0);
-  touch(2, 20, write, 0, 4);
-  EXPECT_EQ(races(), (Pairs{{10, 20}}));
-}
-
-TEST_F(RaceDetectorTest, ForgettingTheAccessesTouchesNoByteBesides) {
-  touch(1, 10, write, kWord, 8);
-  detector.forget_accesses(kWord, 4);
-  touch(2, 20, write, kWord, 4);
-  touch(2, 21, write, kWord + 4, 4);
-  EXPECT_EQ(races(), (Pairs{{10, 21}}));
 }
 
 TEST_F(RaceDetectorTest, APairThatRacesIsNotListedAsLockOrdered) {
