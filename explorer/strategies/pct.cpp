@@ -7,6 +7,7 @@ namespace heddle {
 void Pct::begin(uint64_t run) {
   run_ = run;
   random_ = RandomSource(seed_, run);
+  watch_.begin();
   tasks_.clear();
   tick_changes_.clear();
   access_changes_.clear();
@@ -54,28 +55,14 @@ void Pct::count(const Situation& situation) {
 
 bool Pct::spins(const Situation& situation) {
   Progress& current = progress(situation.at.task);
-  if (situation.ready < 2) {
-    current.repetitions = 0;
+  const bool repeats = watch_.spins(situation);
+  if (situation.ready < 2 || situation.why == DecisionPoint::blocked) {
+    current.spent = 0;
     current.turn = 0;
     return false;
   }
-  switch (situation.why) {
-    case DecisionPoint::syscall:
-      current.repetitions = situation.at.pc == current.last_pc ? current.repetitions + 1 : 0;
-      current.last_pc = situation.at.pc;
-      break;
-    case DecisionPoint::budget:
-      ++current.repetitions;
-      break;
-    case DecisionPoint::blocked:
-      current.repetitions = 0;
-      current.turn = 0;
-      break;
-    case DecisionPoint::woken:
-    case DecisionPoint::access:
-      break;
-  }
-  return current.repetitions >= options_.most_repetitions || current.turn >= options_.longest_turn;
+  if (situation.why == DecisionPoint::budget) ++current.spent;
+  return repeats || current.spent >= options_.most_spent || current.turn >= options_.longest_turn;
 }
 
 Decision Pct::decide(const Situation& situation) {
@@ -87,7 +74,7 @@ Decision Pct::decide(const Situation& situation) {
   if (spins(situation)) {
     Progress& current = progress(situation.at.task);
     lower(current);
-    current.repetitions = 0;
+    current.spent = 0;
     current.turn = 0;
   }
   const TaskId next = *std::ranges::max_element(
@@ -95,7 +82,7 @@ Decision Pct::decide(const Situation& situation) {
   Progress& chosen = progress(next);
   if (next != running_) {
     chosen.turn = 0;
-    chosen.repetitions = 0;
+    chosen.spent = 0;
     running_ = next;
   }
   Ticks budget = Decision{}.ticks;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "explorer/strategies/random_source.h"
+#include "explorer/strategies/spin_watch.h"
 #include "explorer/strategies/strategy.h"
 
 namespace heddle {
@@ -19,8 +20,8 @@ namespace heddle {
 // change is drawn from these as often as from the ticks, so that k is twice their number for a bug
 // that shows at access points alone.
 //
-// The paper's programs do not spin. A task that goes on for long, or makes the same system call
-// again and again, while others could run, falls below all others too; without that the rest would
+// The paper's programs do not spin. A task that goes on for long, or does the same again and again
+// (SpinWatch), while others could run, falls below all others too; without that the rest would
 // starve.
 class Pct final : public Strategy {
  public:
@@ -30,7 +31,7 @@ class Pct final : public Strategy {
     Ticks ticks = 100'000;
     uint64_t accesses = 0;           // access points passed, an update's two halves as two; 0: none
     Ticks longest_turn = 1'000'000;  // then a task is taken to spin
-    uint32_t most_repetitions = 16;  // of one system call, or of spent budgets, in a row
+    uint32_t most_spent = 16;        // budgets in a row, likewise
   };
 
   Pct(uint64_t seed, const Options& options) : seed_(seed), options_(options) {}
@@ -45,8 +46,7 @@ class Pct final : public Strategy {
     int64_t priority = 0;  // the highest runs
     Ticks ticks = 0;       // when last seen
     Ticks turn = 0;        // since it was chosen in another's place
-    uint32_t repetitions = 0;
-    uint64_t last_pc = 0;  // of its last system call
+    uint32_t spent = 0;    // budgets, likewise
   };
 
   Progress& progress(TaskId task);
@@ -58,6 +58,7 @@ class Pct final : public Strategy {
   Options options_;
   uint64_t run_ = 0;
   RandomSource random_;
+  SpinWatch watch_;
   std::map<TaskId, Progress> tasks_;
   std::vector<Ticks> tick_changes_;  // ascending
   std::vector<uint64_t> access_changes_;

@@ -29,6 +29,7 @@ void RaceDirected::begin(uint64_t run) {
   occurrence_ = round == 0 ? 1 : 1 + random_.below(known > 0 ? known : 16);
   runs_on_ = round % 2 == 0;
 
+  watch_.begin();
   state_ = State::seeking;
   achieved_ = false;
   reached_ = holds_ = deferrals_ = decisions_ = jumps_ = seeking_jumps_ = spent_ = 0;
@@ -37,6 +38,7 @@ void RaceDirected::begin(uint64_t run) {
 }
 
 Decision RaceDirected::decide(const Situation& situation) {
+  spins_ = watch_.spins(situation);
   switch (state_) {
     case State::seeking:
       return seek(situation);
@@ -57,7 +59,7 @@ Decision RaceDirected::seek(const Situation& situation) {
     deferrals_ = kMostDeferrals;
   }
   if (situation.why != DecisionPoint::access || !situation.current_runnable)
-    return another(situation, 0);
+    return another(situation, spins_ ? situation.at.task : 0);
   const bool crowd = situation.runnable.size() > 1;
   if (situation.at.pc == held_pc_ && situation.at.phase == held_phase_) {
     if (++reached_ >= occurrence_ && crowd) return begin_hold(situation);
@@ -68,6 +70,7 @@ Decision RaceDirected::seek(const Situation& situation) {
     put_off_.push_back({situation.at.task, situation.address, situation.size, situation.writes});
     return another(situation, situation.at.task);
   }
+  if (spins_) return another(situation, situation.at.task);
   return {situation.at.task, random_.geometric(kMeanTurn)};
 }
 
@@ -114,7 +117,7 @@ Decision RaceDirected::hold(const Situation& situation) {
   const bool alone = std::ranges::all_of(ready(situation), [&](TaskId t) { return t == held_; });
   if (alone && (situation.ready == situation.runnable.size() || ++jumps_ > kMostJumps))
     return give_up(situation);
-  if (arrives) return {situation.at.task, random_.geometric(kMeanTurn)};
+  if (arrives && !spins_) return {situation.at.task, random_.geometric(kMeanTurn)};
   return another(situation, held_);
 }
 
@@ -166,9 +169,9 @@ Decision RaceDirected::another(const Situation& situation, TaskId than) {
 }
 
 Decision RaceDirected::go_on(const Situation& situation) {
-  const bool stay =
-      situation.current_runnable && (situation.why == DecisionPoint::access ||
-                                     (runs_on_ && situation.why != DecisionPoint::budget));
+  const bool stay = situation.current_runnable && !spins_ &&
+                    (situation.why == DecisionPoint::access ||
+                     (runs_on_ && situation.why != DecisionPoint::budget));
   const TaskId next = stay ? situation.at.task : random_.pick(ready(situation));
   return {next, runs_on_ ? kLongTurn : random_.geometric(kMeanTurn)};
 }

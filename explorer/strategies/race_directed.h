@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "explorer/strategies/random_source.h"
+#include "explorer/strategies/spin_watch.h"
 #include "explorer/strategies/strategy.h"
 
 namespace heddle {
@@ -24,7 +25,7 @@ namespace heddle {
 //   performing  - the other task has gone on past its access -> released, the held task runs
 //   released    - the rest of the run: tasks run until they block, or by random budgets
 //
-// No turn is endless: a task may spin and wait for another one.
+// No turn is endless: a task that spins and waits for another one gives way.
 //
 // While the held side is sought, a task that arrives at the other one is put off: it stays there
 // until all who could run are put off or it took too long.
@@ -81,6 +82,8 @@ class RaceDirected final : public Strategy {
   uint64_t occurrence_ = 1;
   bool runs_on_ = true;  // once released, tasks are stopped only where they block
 
+  SpinWatch watch_;
+  bool spins_ = false;  // the task that ran last
   State state_ = State::seeking;
   bool achieved_ = false;
   uint64_t reached_ = 0;  // times that the held side was reached
