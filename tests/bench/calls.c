@@ -1,4 +1,4 @@
-// A recursive function that does little but call itself. Usage: calls [n, default 38]
+// A recursive function that does little but call itself. Usage: calls [n, default 42]
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,6 @@ __attribute__((noinline)) static uint64_t fibonacci(unsigned n) {
 }
 
 int main(int argc, char** argv) {
-  printf("%llu\n", (unsigned long long)fibonacci(argc > 1 ? (unsigned)atoi(argv[1]) : 38));
+  printf("%llu\n", (unsigned long long)fibonacci(argc > 1 ? (unsigned)atoi(argv[1]) : 42));
   return 0;
 }
