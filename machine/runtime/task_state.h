@@ -10,7 +10,7 @@ struct heddle_task_state {
   uint64_t self;           /* 0x00 address of this structure */
   uint64_t ticks_left;     /* 0x08 ticks until the budget exit; the exit is taken at 0 */
   uint64_t spill[4];       /* 0x10 guest values of scratch registers, valid where a table says so */
-  uint64_t target;         /* 0x30 host address that an indirect transfer is about to take */
+  uint64_t unused;         /* 0x30 */
   uint64_t points_left;    /* 0x38 explore mode: access points until the point exit; taken at 0 */
   uint64_t split_value;    /* 0x40 what a split read-modify-write loaded, zero-extended */
   uint64_t access_next;    /* 0x48 analysis mode: where the next access entry goes */
@@ -26,12 +26,12 @@ struct heddle_task_state {
   uint64_t host_stack_top; /* 0x110 the runtime's own stack for this task, grows down */
   uint64_t calls_left;     /* 0x118 recording: calls that the runtime may serve yet */
   uint64_t saved_flags;    /* 0x120 rflags, as saved[] */
+  uint64_t transfer;       /* 0x128 low half of the host address of the last indirect transfer */
 };
 
 enum {
   HEDDLE_STATE_TICKS_LEFT = 0x08,
   HEDDLE_STATE_SPILL = 0x10,
-  HEDDLE_STATE_TARGET = 0x30,
   HEDDLE_STATE_POINTS_LEFT = 0x38,
   HEDDLE_STATE_SPLIT_VALUE = 0x40,
   HEDDLE_STATE_ACCESS_NEXT = 0x48,
@@ -40,7 +40,8 @@ enum {
   HEDDLE_STATE_SYSCALL_RETURN = 0x60,
   HEDDLE_STATE_SYSCALL_STOP = 0x68,
   HEDDLE_STATE_SYSCALL_ENTRY = 0x70,
-  HEDDLE_STATE_CALLS_LEFT = 0x118
+  HEDDLE_STATE_CALLS_LEFT = 0x118,
+  HEDDLE_STATE_TRANSFER = 0x128
 };
 
 /* heddle_access_entry::kind of a watched call; the other kinds are heddle::AccessKind's. */
@@ -56,10 +57,7 @@ struct heddle_access_entry {
   uint32_t kind;       /* heddle::AccessKind */
 };
 
-/* One entry of the indirect-branch lookup table; index: guest address & 0xffff. */
-struct heddle_lookup_entry {
-  uint64_t guest;
-  uint64_t host;
-};
+/* The table of indirect transfers: host addresses of landing pads by guest address & 0xffff. A pad
+ * that is another address's leads to the next of its index; 0 ends the list. */
 
 #endif

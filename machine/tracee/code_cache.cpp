@@ -62,20 +62,13 @@ class PageSource final : public translator::CodeSource {
 struct CodeCache::Block {
   uint64_t host = 0;
   Translation translation;
-  bool live = true;  // reachable by enter(): not invalidated, not throw-away
+
+  uint64_t entry() const { return host + translation.entry; }
 };
 
 CodeCache::CodeCache(std::shared_ptr<SharedCode> code, translator::Options options)
     : code_(std::move(code)), options_(options) {
   for (size_t i = 0; i < next_.size(); ++i) next_[i] = layout::kArenas[i].start;
-  clear_lookup(0);
-}
-
-// An empty entry holds an address that belongs to another one: a zero would be address 0's.
-void CodeCache::clear_lookup(uint64_t pc) {
-  const uint64_t index = pc & 0xffff;
-  const heddle_lookup_entry empty{index == 0, 0};
-  std::memcpy(code_->lookup + index * sizeof empty, &empty, sizeof empty);
 }
 
 CodeCache::~CodeCache() = default;
@@ -87,10 +80,14 @@ uint8_t* CodeCache::writable(uint64_t host) const {
   throw std::logic_error("not an address of the code cache");
 }
 
+void CodeCache::store(uint64_t host, uint64_t value) {
+  std::memcpy(writable(host), &value, sizeof value);
+}
+
+// Does nothing where the target is in another arena: the link exit leads there.
 void CodeCache::patch(uint64_t field, uint64_t target) {
   const auto displacement = static_cast<int64_t>(target - (field + 4));
-  if (displacement != static_cast<int32_t>(displacement))
-    throw std::logic_error("a link between arenas is out of reach");
+  if (displacement != static_cast<int32_t>(displacement)) return;
   const auto value = static_cast<int32_t>(displacement);
   std::memcpy(writable(field), &value, sizeof value);
 }
@@ -122,56 +119,99 @@ CodeCache::Block* CodeCache::translate(uint64_t pc, const GuestMemory& memory,
     throw std::runtime_error("the code cache is full");
   std::memcpy(writable(host), t.code.data(), t.code.size());
   next_[arena] = host + t.code.size();
-  for (const auto& site : t.exits) exits_[host + site.offset] = &site;
   instructions_ += t.instructions;
-  Block* raw = block.get();
-  blocks_[host] = std::move(block);
-  return raw;
+  blocks_[arena].push_back(std::move(block));
+  return blocks_[arena].back().get();
 }
 
 void CodeCache::add_links(Block* block) {
   for (const auto& link : block->translation.links) {
     const Incoming in{block->host + link.offset, block->host + link.stub};
     incoming_[link.target].push_back(in);
-    const auto target = by_pc_.find(link.target);
-    if (target == by_pc_.end()) continue;
-    const uint64_t to = target->second->host;
-    const auto reach = static_cast<int64_t>(to - (in.field + 4));
-    if (reach == static_cast<int32_t>(reach)) patch(in.field, to);
+    if (const auto to = by_pc_.find(link.target); to != by_pc_.end())
+      patch(in.field, to->second->entry());
   }
+}
+
+void CodeCache::adopt(Block* block) {
+  const Translation& t = block->translation;
+  by_pc_[t.pc] = block;
+  for (uint64_t page = t.pc >> 12; page <= (t.end - 1) >> 12; ++page) pages_[page].push_back(t.pc);
+  for (const auto& split : t.splits) splits_[split.pc] = block->host + split.offset;
+  if (const auto in = incoming_.find(t.pc); in != incoming_.end())
+    for (const auto& link : in->second) patch(link.field, block->entry());
+  add_links(block);
+  if (t.landing) add_pad(*block);
+}
+
+void CodeCache::add_pad(const Block& block) {
+  const Translation& t = block.translation;
+  const auto index = static_cast<uint16_t>(t.pc);
+  auto& pads = pads_[index];
+  const Pad pad{t.pc, block.host + t.landing->offset, block.host + t.landing->next};
+  store(pad.next, pads.empty() ? 0 : pads.front().host);
+  pads.insert(pads.begin(), pad);
+  std::memcpy(code_->lookup + index * sizeof pad.host, &pad.host, sizeof pad.host);
+}
+
+void CodeCache::remove_pad(uint64_t pc) {
+  const auto index = static_cast<uint16_t>(pc);
+  const auto found = pads_.find(index);
+  if (found == pads_.end()) return;
+  auto& pads = found->second;
+  std::erase_if(pads, [&](const Pad& pad) { return pad.pc == pc; });
+  for (size_t i = 0; i < pads.size(); ++i)
+    store(pads[i].next, i + 1 < pads.size() ? pads[i + 1].host : 0);
+  const uint64_t first = pads.empty() ? 0 : pads.front().host;
+  std::memcpy(code_->lookup + index * sizeof first, &first, sizeof first);
+}
+
+bool CodeCache::has_pad(uint64_t pc) const {
+  const auto pads = pads_.find(static_cast<uint16_t>(pc));
+  return pads != pads_.end() &&
+         std::ranges::any_of(pads->second, [&](const Pad& pad) { return pad.pc == pc; });
 }
 
 uint64_t CodeCache::enter(uint64_t pc, const GuestMemory& memory) {
-  if (const auto it = by_pc_.find(pc); it != by_pc_.end()) return it->second->host;
-  // Translate what direct transfers reach from here too: a stop costs more than a translation.
-  std::vector<uint64_t> wanted{pc};
+  if (const auto it = by_pc_.find(pc); it != by_pc_.end()) return it->second->entry();
+  // Translate what direct transfers reach from here too, and what calls will return to: a stop
+  // costs more than a translation.
+  struct Wanted {
+    uint64_t pc;
+    bool landing;
+  };
+  std::vector<Wanted> wanted{{pc, false}};
   size_t budget = kBatch;
   for (size_t i = 0; i < wanted.size(); ++i) {
-    const uint64_t at = wanted[i];
+    const auto [at, landing] = wanted[i];
     if (by_pc_.contains(at)) continue;
     if (i > 0 && budget == 0) break;
-    Block* block = translate(at, memory, options_);
-    by_pc_[at] = block;
-    for (const auto& split : block->translation.splits)
-      splits_[split.pc] = block->host + split.offset;
-    if (const auto in = incoming_.find(at); in != incoming_.end()) {
-      for (const auto& link : in->second) {
-        const auto reach = static_cast<int64_t>(block->host - (link.field + 4));
-        if (reach == static_cast<int32_t>(reach)) patch(link.field, block->host);
-      }
-    }
-    add_links(block);
-    for (const auto& link : block->translation.links) wanted.push_back(link.target);
+    auto options = options_;
+    options.landing = landing;
+    Block* block = translate(at, memory, options);
+    adopt(block);
+    for (const auto& link : block->translation.links) wanted.push_back({link.target, false});
+    for (const uint64_t address : block->translation.returns) wanted.push_back({address, true});
     budget -= std::min<size_t>(budget, block->translation.instructions);
   }
-  return by_pc_.at(pc)->host;
+  return by_pc_.at(pc)->entry();
 }
 
 uint64_t CodeCache::enter_indirect(uint64_t pc, const GuestMemory& memory) {
-  const uint64_t host = enter(pc, memory);
-  const heddle_lookup_entry entry{pc, host};
-  std::memcpy(code_->lookup + (pc & 0xffff) * sizeof entry, &entry, sizeof entry);
-  return host;
+  if (!has_pad(pc)) {
+    auto options = options_;
+    options.landing = true;
+    const bool known = by_pc_.contains(pc);
+    if (known) options.max_instructions = 0;
+    Block* block = translate(pc, memory, options);
+    if (known) {
+      add_links(block);
+      add_pad(*block);
+    } else {
+      adopt(block);
+    }
+  }
+  return pads_.at(static_cast<uint16_t>(pc)).front().host;
 }
 
 uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
@@ -179,10 +219,13 @@ uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
   auto options = options_;
   options.stop = translator::Stop{pc, 1};
   Block* block = translate(pc, memory, options);
-  block->live = false;
   add_links(block);
-  for (const auto& split : block->translation.splits)
-    if (split.pc == pc) return splits_[pc] = block->host + split.offset;
+  for (const auto& split : block->translation.splits) {
+    if (split.pc != pc) continue;
+    // Known by its page too, so that it goes when the code does.
+    pages_[pc >> 12].push_back(pc);
+    return splits_[pc] = block->host + split.offset;
+  }
   throw std::logic_error("the instruction at a phase 1 place cannot be split");
 }
 
@@ -196,7 +239,6 @@ uint64_t CodeCache::enter_exact(uint64_t pc, translator::Stop stop, const GuestM
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (fragment.contains(wanted[i])) continue;
     Block* block = translate(wanted[i], memory, options);
-    block->live = false;
     fragment[wanted[i]] = block;
     for (const auto& link : block->translation.links)
       if (link.target > pc && link.target <= stop.pc) wanted.push_back(link.target);
@@ -204,67 +246,117 @@ uint64_t CodeCache::enter_exact(uint64_t pc, translator::Stop stop, const GuestM
   for (const auto& [at, block] : fragment)
     for (const auto& link : block->translation.links)
       if (const auto to = fragment.find(link.target); to != fragment.end())
-        patch(block->host + link.offset, to->second->host);
-  return fragment.at(pc)->host;
+        patch(block->host + link.offset, to->second->entry());
+  return fragment.at(pc)->entry();
+}
+
+const CodeCache::Block* CodeCache::block_at(uint64_t host) const {
+  for (size_t i = 0; i < layout::kArenas.size(); ++i) {
+    if (!layout::kArenas[i].contains(host)) continue;
+    const auto& blocks = blocks_[i];
+    const auto next = std::upper_bound(
+        blocks.begin(), blocks.end(), host,
+        [](uint64_t at, const std::unique_ptr<Block>& block) { return at < block->host; });
+    if (next == blocks.begin()) return nullptr;
+    const Block& block = **std::prev(next);
+    return host - block.host < block.translation.code.size() ? &block : nullptr;
+  }
+  return nullptr;
 }
 
 const translator::ExitSite* CodeCache::exit_at(uint64_t at) const {
-  const auto it = exits_.find(at);
-  return it == exits_.end() ? nullptr : it->second;
+  const Block* block = block_at(at);
+  if (!block) return nullptr;
+  const auto& exits = block->translation.exits;
+  const auto site = std::ranges::lower_bound(exits, static_cast<uint32_t>(at - block->host), {},
+                                             &translator::ExitSite::offset);
+  return site != exits.end() && block->host + site->offset == at ? &*site : nullptr;
 }
 
 const Origin* CodeCache::origin_at(uint64_t at) const {
-  auto it = blocks_.upper_bound(at);
-  if (it == blocks_.begin()) return nullptr;
-  --it;
-  const Block& block = *it->second;
-  if (at - block.host >= block.translation.code.size()) return nullptr;
-  const auto& origins = block.translation.origins;
-  const auto offset = static_cast<uint32_t>(at - block.host);
-  auto origin = std::upper_bound(origins.begin(), origins.end(), offset,
-                                 [](uint32_t o, const Origin& e) { return o < e.offset; });
-  return origin == origins.begin() ? nullptr : &*std::prev(origin);
+  const Block* block = block_at(at);
+  if (!block) return nullptr;
+  const auto& origins = block->translation.origins;
+  const auto next = std::ranges::upper_bound(origins, static_cast<uint32_t>(at - block->host), {},
+                                             &Origin::offset);
+  return next == origins.begin() ? nullptr : &*std::prev(next);
+}
+
+const translator::IndirectTransfer* CodeCache::transfer_at(uint64_t transfer) const {
+  for (const auto& arena : layout::kArenas) {
+    // No two arenas have addresses with the same low half.
+    const uint64_t host = arena.start + static_cast<uint32_t>(transfer - arena.start);
+    const Block* block = block_at(host);
+    if (!block) continue;
+    for (const auto& site : block->translation.indirects)
+      if (block->host + site.offset == host) return &site;
+  }
+  return nullptr;
 }
 
 bool CodeCache::holds(uint64_t start, uint64_t size) const {
-  for (const auto& [pc, block] : by_pc_)
-    if (block->translation.pc < start + size && block->translation.end > start) return true;
+  for (uint64_t page = start >> 12; page <= (start + size - 1) >> 12; ++page) {
+    const auto found = pages_.find(page);
+    if (found == pages_.end()) continue;
+    for (const uint64_t pc : found->second) {
+      const auto it = by_pc_.find(pc);
+      if (it == by_pc_.end()) continue;
+      const Translation& t = it->second->translation;
+      if (t.pc < start + size && t.end > start) return true;
+    }
+  }
   return false;
 }
 
 std::shared_ptr<CodeCache> CodeCache::copy(std::shared_ptr<SharedCode> own) const {
   auto made = std::make_shared<CodeCache>(std::move(own), options_);
   made->next_ = next_;
+  made->pages_ = pages_;
   made->splits_ = splits_;
   made->incoming_ = incoming_;
+  made->pads_ = pads_;
+  made->epoch_ = epoch_;
   made->instructions_ = instructions_;
-  for (const auto& [host, block] : blocks_) {
-    auto same = std::make_unique<Block>(*block);
-    for (const auto& site : same->translation.exits) made->exits_[host + site.offset] = &site;
-    made->blocks_[host] = std::move(same);
+  std::unordered_map<const Block*, Block*> same;
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    for (const auto& block : blocks_[i]) {
+      made->blocks_[i].push_back(std::make_unique<Block>(*block));
+      same[block.get()] = made->blocks_[i].back().get();
+    }
   }
-  for (const auto& [pc, block] : by_pc_) made->by_pc_[pc] = made->blocks_.at(block->host).get();
+  for (const auto& [pc, block] : by_pc_) made->by_pc_[pc] = same.at(block);
   return made;
 }
 
 void CodeCache::invalidate(uint64_t start, uint64_t size) {
   ++epoch_;
   const uint64_t end = start + size;
-  for (auto it = by_pc_.begin(); it != by_pc_.end();) {
-    Block& block = *it->second;
-    const Translation& t = block.translation;
-    if (t.pc >= end || t.end <= start) {
-      ++it;
-      continue;
-    }
-    block.live = false;
-    if (const auto in = incoming_.find(t.pc); in != incoming_.end())
-      for (const auto& link : in->second) patch(link.field, link.stub);
-    heddle_lookup_entry entry;
-    std::memcpy(&entry, code_->lookup + (t.pc & 0xffff) * sizeof entry, sizeof entry);
-    if (entry.guest == t.pc) clear_lookup(t.pc);
-    for (const auto& split : t.splits) splits_.erase(split.pc);
-    it = by_pc_.erase(it);
+  const auto invalidate_page = [&](std::vector<uint64_t>& pcs) {
+    std::erase_if(pcs, [&](uint64_t pc) {
+      const auto it = by_pc_.find(pc);
+      if (it == by_pc_.end()) {
+        if (pc >= start && pc < end) splits_.erase(pc);
+        return pc >= start && pc < end;
+      }
+      const Translation& t = it->second->translation;
+      if (t.pc >= end || t.end <= start) return false;
+      if (const auto in = incoming_.find(t.pc); in != incoming_.end())
+        for (const auto& link : in->second) patch(link.field, link.stub);
+      remove_pad(pc);
+      for (const auto& split : t.splits) splits_.erase(split.pc);
+      by_pc_.erase(it);
+      return true;
+    });
+  };
+  const uint64_t first = start >> 12, last = (end - 1) >> 12;
+  if (size == 0) return;
+  if (last - first < pages_.size()) {
+    for (uint64_t page = first; page <= last; ++page)
+      if (const auto found = pages_.find(page); found != pages_.end())
+        invalidate_page(found->second);
+  } else {
+    for (auto& [page, pcs] : pages_)
+      if (page >= first && page <= last) invalidate_page(pcs);
   }
 }
 

@@ -24,7 +24,8 @@ class CodeCache {
   // Host address at which the guest's code at `pc` starts; translated first if need be. `memory` is
   // the address space to read it from.
   uint64_t enter(uint64_t pc, const GuestMemory& memory);
-  // The same for an indirect transfer's target, which also gets its entry in the lookup table.
+  // Host address of the landing pad for indirect transfers to `pc`, which the lookup table leads to
+  // from now on.
   uint64_t enter_indirect(uint64_t pc, const GuestMemory& memory);
   // Host address of the second half of a split read-modify-write at `pc`.
   uint64_t enter_split(uint64_t pc, const GuestMemory& memory);
@@ -36,6 +37,9 @@ class CodeCache {
 
   // Where host address `at` comes from: guest pc and the registers that are spilled there.
   const translator::Origin* origin_at(uint64_t at) const;
+
+  // The indirect transfer that is the last to have set heddle_task_state::transfer.
+  const translator::IndirectTransfer* transfer_at(uint64_t transfer) const;
 
   // Guest code in [start, start+size) changed, went away or is not executable any more.
   void invalidate(uint64_t start, uint64_t size);
@@ -51,24 +55,38 @@ class CodeCache {
 
  private:
   struct Block;
+  struct Incoming {
+    uint64_t field;  // host address of the rel32
+    uint64_t stub;   // host address of the link exit's int3
+  };
+  struct Pad {
+    uint64_t pc;    // guest address
+    uint64_t host;  // of the pad
+    uint64_t next;  // host address of its way to the next pad
+  };
+
+  const Block* block_at(uint64_t host) const;
   Block* translate(uint64_t pc, const GuestMemory& memory, const translator::Options& options);
+  // Makes the block the one for its pc: links to it and from it.
+  void adopt(Block* block);
   void add_links(Block* block);
-  void clear_lookup(uint64_t pc);
+  void add_pad(const Block& block);
+  void remove_pad(uint64_t pc);
+  bool has_pad(uint64_t pc) const;
   void patch(uint64_t field, uint64_t target);
+  void store(uint64_t host, uint64_t value);
   uint8_t* writable(uint64_t host) const;
 
   std::shared_ptr<SharedCode> code_;
   translator::Options options_;
   std::array<uint64_t, layout::kArenas.size()> next_;  // first free host address of each arena
-  std::map<uint64_t, std::unique_ptr<Block>> blocks_;  // by host address
+  // By arena, in the order of host addresses.
+  std::array<std::vector<std::unique_ptr<Block>>, layout::kArenas.size()> blocks_;
   std::unordered_map<uint64_t, Block*> by_pc_;
+  std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // guest page -> pcs of live blocks
   std::unordered_map<uint64_t, uint64_t> splits_;  // guest pc -> host address of phase 1
-  std::unordered_map<uint64_t, const translator::ExitSite*> exits_;  // by host address of the int3
-  struct Incoming {
-    uint64_t field;  // host address of the rel32
-    uint64_t stub;   // host address of the link exit's int3
-  };
   std::unordered_map<uint64_t, std::vector<Incoming>> incoming_;  // by target pc, linked or not
+  std::unordered_map<uint16_t, std::vector<Pad>> pads_;           // by index, the first first
   uint64_t epoch_ = 1;                                            // of GuestMemory::executable
   uint64_t instructions_ = 0;
 };

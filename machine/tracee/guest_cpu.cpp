@@ -223,23 +223,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         return std::nullopt;
       }
       state = load_state();
-      const uint64_t pc = site->pc_in_rax ? regs.rax : site->pc;
-      if (site->pc_in_rax && !canonical(pc)) {
-        // The transfer faults itself, as if it had not begun.
-        ++state.ticks_left;
-        settle(site->transfer, site->spills, 0);
-        context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{site->stack_change});
-        return fault(SIGSEGV, SI_KERNEL, 0);
-      }
-      if (site->kind == ExitKind::miss) {
-        auto guest = to_guest(regs);
-        for (const auto& spill : site->spills) guest[spill.reg] = state.spill[spill.slot];
-        auto next = to_host(guest, regs);
-        next.rip = cache_->enter_indirect(pc, memory);
-        thread_.set_registers(next);
-        thread_.resume();
-        return std::nullopt;
-      }
+      const uint64_t pc = site->pc;
       settle(pc, site->spills, site->phase);
       switch (site->kind) {
         case ExitKind::budget:
@@ -289,6 +273,23 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       throw std::runtime_error("unsupported instruction at " + std::string(where) + ", bytes" +
                                text);
     }
+  }
+  // The lookup table leads to address 0 where it has no pad for an indirect transfer's target.
+  if (info.si_signo == SIGSEGV && synchronous(info) && regs.rip == 0) {
+    const uint64_t target = regs.rcx;
+    if (!canonical(target)) {
+      // The transfer faults itself, as if it had not begun.
+      state = load_state();
+      const auto* transfer = cache_->transfer_at(state.transfer);
+      if (!transfer) throw std::logic_error("an indirect transfer from nowhere");
+      settle(transfer->pc, {{Register::rcx, 1}, {Register::r11, 2}}, 0);
+      context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{transfer->stack_change});
+      return fault(SIGSEGV, SI_KERNEL, 0);
+    }
+    regs.rip = cache_->enter_indirect(target, memory);
+    thread_.set_registers(regs);
+    thread_.resume();
+    return std::nullopt;
   }
   if (synchronous(info)) {
     // The runtime touched memory that the guest named and does not have.

@@ -17,7 +17,14 @@ Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Op
 }
 
 Translation Block::translate() {
+  if (options_.landing) landing();
+  t_.entry = offset();
   uint64_t pc = pc_;
+  if (options_.max_instructions == 0) {
+    t_.end = pc + 1;
+    link(pc);
+    return finish();
+  }
   while (true) {
     std::optional<uint8_t> cut_at;
     const auto in = decode(source_, pc, &cut_at);
@@ -194,6 +201,12 @@ Translation Block::finish() {
     t_.links.push_back({pending.offset, offset(), pending.target});
     exit(ExitKind::link, pending.target);
   }
+  // Constants lie behind the code, which ends with the links' exits or a jump.
+  std::vector<uint32_t> places;
+  for (const auto& constant : constants_) {
+    places.push_back(offset());
+    check(a_.embed(&constant.value, sizeof constant.value), "a constant");
+  }
   check(code_.flatten(), "a block");
   check(code_.resolveUnresolvedLinks(), "a block");
   check(code_.relocateToBase(host_base_), "a block");
@@ -203,6 +216,11 @@ Translation Block::finish() {
     const auto displacement = static_cast<int32_t>(l.stub - (l.offset + 4));
     std::memcpy(t_.code.data() + l.offset, &displacement, sizeof displacement);
   }
+  for (size_t i = 0; i < constants_.size(); ++i) {
+    const auto displacement = static_cast<int32_t>(places[i] - (constants_[i].field + 4));
+    std::memcpy(t_.code.data() + constants_[i].field, &displacement, sizeof displacement);
+  }
+  if (t_.landing) t_.landing->next = places.front();
   for (const auto& field : addresses_) {
     const uint64_t address = host_base_ + code_.labelOffset(field.label);
     const auto low = static_cast<uint32_t>(address), high = static_cast<uint32_t>(address >> 32);

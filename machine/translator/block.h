@@ -32,12 +32,14 @@ class Block {
   void conditional(const Instruction& in);
   void counted_branch(const Instruction& in);  // loop, jrcxz and their like
   void push_return_address(uint64_t address);
-  void load_target(const Instruction& in);  // into rax, spilled in slot 0
+  void spill_for_indirect(uint64_t pc);
+  void load_target(const Instruction& in);  // into rcx
   void tick_and_link(uint64_t target);
   void link(uint64_t target);
   void link_if(uint8_t condition, uint64_t target);
-  // Ticks and looks up the target in rax (slot 0); the transfer has added to rsp.
+  // Goes where rcx says; the transfer has added to rsp.
   void indirect(const Instruction& in, int32_t stack_change);
+  void landing();
 
   // instrument.cpp: access log, access points, splitting.
   void log_accesses(const Instruction& in);
@@ -63,6 +65,7 @@ class Block {
   void store_constant(uint32_t state_offset, uint64_t value);
   uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }
   void bytes(std::initializer_list<uint8_t> code);
+  void constant_operand(uint64_t value);  // the disp32 of a rip-relative operand: the constant's
   void check(asmjit::Error error, const char* what) const;
 
   struct PendingLink {
@@ -74,6 +77,11 @@ class Block {
     asmjit::Label label;
   };
 
+  struct Constant {
+    uint32_t field;  // offset of the disp32 that leads to it, the last bytes of its instruction
+    uint64_t value;
+  };
+
   const CodeSource& source_;
   const uint64_t pc_;
   const uint64_t host_base_;
@@ -83,6 +91,7 @@ class Block {
   Translation t_;
   std::vector<PendingLink> links_;
   std::vector<AddressField> addresses_;
+  std::vector<Constant> constants_;
 };
 
 }  // namespace heddle::translator

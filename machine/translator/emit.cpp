@@ -94,6 +94,11 @@ void Block::bytes(std::initializer_list<uint8_t> code) {
   check(a_.embed(code.begin(), code.size()), "bytes");
 }
 
+void Block::constant_operand(uint64_t value) {
+  constants_.push_back({offset(), value});
+  bytes({0, 0, 0, 0});
+}
+
 // mov dword gs:[offset], low; mov dword gs:[offset + 4], high. The immediates come last.
 void Block::store_constant(uint32_t state_offset, uint64_t value) {
   check(a_.mov(state(state_offset, 4), imm(static_cast<uint32_t>(value))), "a constant");

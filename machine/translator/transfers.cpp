@@ -5,6 +5,10 @@ namespace heddle::translator {
 
 using namespace asmjit;
 
+namespace {
+const std::vector<Spill> kIndirectSpills{{Register::rcx, 1}, {Register::r11, 2}};
+}
+
 void Block::link(uint64_t target) {
   bytes({0xe9, 0, 0, 0, 0});
   links_.push_back({offset() - 4, target});
@@ -47,58 +51,71 @@ void Block::tick_and_link(uint64_t target) {
 }
 
 void Block::indirect(const Instruction& in, int32_t stack_change) {
-  const Label zero = a_.newLabel(), hit = a_.newLabel();
-  const std::vector<Spill> spills{{Register::rax, 0}, {Register::rcx, 1}};
-  spill(Register::rcx, 1);
-  count_tick(in.pc, spills);
-  check(a_.jecxz(x86::rcx, zero), "a tick");
-  // The entry's host address to rdx; rcx becomes 0 if the entry is the target's. No flag changes.
-  a_.movzx(x86::ecx, x86::ax);
-  spill(Register::rdx, 2);
-  a_.lea(x86::ecx, x86::ptr(x86::rcx, x86::rcx));
-  const uint64_t table = layout::kLookupTable.start;
-  check(a_.mov(x86::rdx, x86::ptr(table + 8, x86::rcx, 3, 8)), "a look-up");
-  check(a_.mov(x86::rcx, x86::ptr(table, x86::rcx, 3, 8)), "a look-up");
-  a_.not_(x86::rcx);
-  a_.lea(x86::rcx, x86::ptr(x86::rcx, x86::rax, 0, 1));
-  check(a_.jecxz(x86::rcx, hit), "a look-up");
-  unspill(Register::rdx, 2);
-  auto& miss = exit(ExitKind::miss, 0);
-  miss.pc_in_rax = true;
-  miss.transfer = in.pc;
-  miss.stack_change = stack_change;
-  miss.spills = spills;
+  t_.indirects.push_back({offset(), in.pc, stack_change});
+  a_.mov(state(HEDDLE_STATE_TRANSFER, 4), imm(static_cast<uint32_t>(host_base_ + offset())));
+  a_.movzx(x86::r11d, x86::cx);
+  check(a_.jmp(x86::ptr(layout::kLookupTable.start, x86::r11, 3, 8)), "an indirect transfer");
+}
+
+// The flags may be needed where another pad is the right one, so the comparison leaves them alone.
+void Block::landing() {
+  const Label other = a_.newLabel(), zero = a_.newLabel(), here = a_.newLabel();
+  const auto negative = -static_cast<int64_t>(pc_);
+  const bool low = negative == static_cast<int32_t>(negative) && negative != INT32_MIN;
+  // Out of line, in front: the way to the next pad and the budget exit.
+  origin(pc_, kIndirectSpills);
+  a_.bind(other);
+  if (!low) a_.mov(x86::r11, imm(pc_));
+  a_.lea(x86::rcx,
+         low ? x86::ptr(x86::rcx, static_cast<int32_t>(pc_)) : x86::ptr(x86::rcx, x86::r11));
+  bytes({0xff, 0x25});  // jmp [rip + ...]
+  constant_operand(0);
   a_.bind(zero);
-  auto& budget = exit(ExitKind::budget, 0);
-  budget.pc_in_rax = true;
-  budget.transfer = in.pc;
-  budget.stack_change = stack_change;
-  budget.spills = spills;
-  a_.bind(hit);
-  a_.mov(state(HEDDLE_STATE_TARGET), x86::rdx);
-  unspill(Register::rdx, 2);
+  exit(ExitKind::budget, pc_).spills = kIndirectSpills;
+  t_.landing = Landing{offset(), 0};
+  if (!low) a_.mov(x86::r11, imm(negative));
+  a_.lea(x86::rcx,
+         low ? x86::ptr(x86::rcx, static_cast<int32_t>(negative)) : x86::ptr(x86::rcx, x86::r11));
+  check(a_.jecxz(x86::rcx, here), "a landing pad");
+  check(a_.short_().jmp(other), "a landing pad");
+  a_.bind(here);
+  if (status_flags_dead(source_, pc_)) {
+    a_.sub(state(HEDDLE_STATE_TICKS_LEFT), imm(1));
+    check(a_.short_().jz(zero), "a landing pad");
+  } else {
+    count_tick(pc_, kIndirectSpills);
+    check(a_.jecxz(x86::rcx, zero), "a landing pad");
+  }
+  unspill(Register::r11, 2);
   unspill(Register::rcx, 1);
-  unspill(Register::rax, 0);
-  check(a_.jmp(state(HEDDLE_STATE_TARGET)), "an indirect jump");
 }
 
 void Block::push_return_address(uint64_t address) {
+  t_.returns.push_back(address);
   const auto low = static_cast<uint32_t>(address);
-  bytes({0x68, static_cast<uint8_t>(low), static_cast<uint8_t>(low >> 8),
-         static_cast<uint8_t>(low >> 16), static_cast<uint8_t>(low >> 24)});
-  if (static_cast<int64_t>(address) != static_cast<int32_t>(address))
-    check(a_.mov(x86::ptr(x86::rsp, 4, 4), imm(static_cast<uint32_t>(address >> 32))), "a call");
+  if (static_cast<int64_t>(address) == static_cast<int32_t>(address)) {
+    bytes({0x68, static_cast<uint8_t>(low), static_cast<uint8_t>(low >> 8),
+           static_cast<uint8_t>(low >> 16), static_cast<uint8_t>(low >> 24)});
+    return;
+  }
+  // One store of eight bytes: the return that reads them would wait for two of four.
+  bytes({0xff, 0x35});  // push [rip + ...]
+  constant_operand(address);
+}
+
+void Block::spill_for_indirect(uint64_t pc) {
+  for (const auto& spilled : kIndirectSpills) spill(spilled.reg, spilled.slot);
+  origin(pc, kIndirectSpills);
 }
 
 void Block::load_target(const Instruction& in) {
-  spill(Register::rax, 0);
-  origin(in.pc, {{Register::rax, 0}});
+  spill_for_indirect(in.pc);
   const auto& op = in.operands[0];
   if (op.type == ZYDIS_OPERAND_TYPE_MEMORY) {
-    check(a_.mov(x86::rax, memory(in, 0, true)), "an indirect target");
+    check(a_.mov(x86::rcx, memory(in, 0, true)), "an indirect target");
   } else {
     const auto reg = general_register(op.reg.value);
-    if (reg != Register::rax) check(a_.mov(x86::rax, gp(*reg)), "an indirect target");
+    if (reg != Register::rcx) check(a_.mov(x86::rcx, gp(*reg)), "an indirect target");
   }
 }
 
@@ -170,9 +187,8 @@ bool Block::transfer(const Instruction& in) {
     case ZYDIS_MNEMONIC_RET: {
       const auto extra = static_cast<int32_t>(
           in.info.raw.imm[0].size != 0 ? in.info.raw.imm[0].value.u & 0xffff : 0);
-      spill(Register::rax, 0);
-      origin(in.pc, {{Register::rax, 0}});
-      a_.pop(x86::rax);
+      spill_for_indirect(in.pc);
+      a_.pop(x86::rcx);
       if (extra != 0) a_.lea(x86::rsp, x86::ptr(x86::rsp, extra));
       indirect(in, 8 + extra);
       return true;

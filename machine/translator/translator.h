@@ -31,7 +31,6 @@ enum class SpecialInstruction : uint16_t { rdtsc, rdtscp, cpuid, rdrand, rdseed,
 
 enum class ExitKind : uint8_t {
   link,         // a direct transfer to `pc` that is not linked yet
-  miss,         // an indirect transfer whose target is not in the lookup table (pc_in_rax)
   budget,       // ticks_left reached 0; the tick is counted, the task is at its target
   syscall,      // a syscall instruction at `pc`, not executed
   special,      // a SpecialInstruction at `pc`, not executed
@@ -55,15 +54,10 @@ struct Spill {
 struct ExitSite {
   uint32_t offset = 0;  // of the int3 in Translation::code
   ExitKind kind = ExitKind::link;
-  uint64_t pc = 0;         // guest address that the task is at
-  bool pc_in_rax = false;  // ... or the host's rax holds it (miss, budget of an indirect transfer)
-  uint8_t phase = 0;       // point, stop
-  uint8_t length = 0;      // bytes of the instruction at pc (syscall, special, trap, illegal)...
-                           // or as many of it as can be read (unreadable)
-  // pc_in_rax: the transfer at `transfer` has added `stack_change` to rsp. One to an address that
-  // is not canonical faults there, before it has any effect.
-  uint64_t transfer = 0;
-  int32_t stack_change = 0;
+  uint64_t pc = 0;     // guest address that the task is at
+  uint8_t phase = 0;   // point, stop
+  uint8_t length = 0;  // bytes of the instruction at pc (syscall, special, trap, illegal)...
+                       // or as many of it as can be read (unreadable)
   SpecialInstruction special = SpecialInstruction::rdtsc;
   Register special_operand = Register::rax;  // rdrand, rdseed, rdpid: destination
   uint8_t special_size = 0;                  // ... and its size in bytes
@@ -78,6 +72,23 @@ struct Link {
   uint32_t offset = 0;  // of the 4-byte displacement in Translation::code
   uint32_t stub = 0;    // offset of the exit's int3
   uint64_t target = 0;  // guest address
+};
+
+// An indirect transfer: the target goes to rcx, whose guest value is in spill slot 1, r11's to slot
+// 2, the low half of the host address of `offset` to heddle_task_state::transfer, and the lookup
+// table leads on.
+struct IndirectTransfer {
+  uint32_t offset = 0;       // in Translation::code
+  uint64_t pc = 0;           // guest address of the instruction
+  int32_t stack_change = 0;  // what it has added to rsp by then
+};
+
+// Where an indirect transfer arrives: a pad that checks the target, counts the tick, puts the
+// registers back and goes on to the block's entry. If the target is another it jumps to the host
+// address at `next`, with rcx and flags as they came.
+struct Landing {
+  uint32_t offset = 0;  // of the pad in Translation::code
+  uint32_t next = 0;    // of the 8-byte host address
 };
 
 // Where host code from `offset` on (to the next entry) comes from, for faults.
@@ -97,12 +108,16 @@ struct SplitEntry {
 
 struct Translation {
   uint64_t pc = 0;            // guest entry
+  uint32_t entry = 0;         // its offset in the code
   uint64_t end = 0;           // one past the last guest byte translated
   std::vector<uint8_t> code;  // for the host address it was translated for
   std::vector<ExitSite> exits;
   std::vector<Link> links;
   std::vector<Origin> origins;  // by offset
   std::vector<SplitEntry> splits;
+  std::vector<IndirectTransfer> indirects;  // by offset
+  std::optional<Landing> landing;
+  std::vector<uint64_t> returns;  // where its calls return to: guest addresses
   uint32_t instructions = 0;
 };
 
@@ -127,7 +142,8 @@ struct Options {
   bool log_accesses = false;
   // Serve syscall instructions through heddle_task_state::syscall_entry instead of an exit.
   bool runtime_syscalls = false;
-  uint32_t max_instructions = 64;  // per block
+  bool landing = false;            // with a landing pad in front
+  uint32_t max_instructions = 64;  // per block; 0: the landing pad only
 };
 
 // Translates the block at guest address `pc` for execution at `host_base`, which must be within 2

@@ -191,7 +191,7 @@ TEST(Block, ExitsAreSingleBreakpoints) {
 }
 
 TEST(Block, DependsOnTheHostAddressOnlyInDisplacements) {
-  const std::vector<uint8_t> code{0x01, 0xd8, 0x75, 0xfc, 0xff, 0xe0};
+  const std::vector<uint8_t> code{0x01, 0xd8, 0x75, 0xfc, 0xe9, 0x00, 0x10, 0x00, 0x00};
   EXPECT_EQ(translated(code, {}, kGuest, kHost).code,
             translated(code, {}, kGuest, kHost + 0x1000).code);
 }

@@ -22,7 +22,7 @@ std::vector<uint64_t> link_targets(const Translation& t) {
 std::vector<uint64_t> budget_exits(const Translation& t) {
   std::vector<uint64_t> pcs;
   for (const auto& site : t.exits)
-    if (site.kind == ExitKind::budget) pcs.push_back(site.pc_in_rax ? 0 : site.pc);
+    if (site.kind == ExitKind::budget) pcs.push_back(site.pc);
   return pcs;
 }
 
@@ -89,16 +89,22 @@ TEST(Transfer, CallsTickForwardToo) {
   EXPECT_EQ(t.code[0], 0x68) << "push of the guest's return address";
 }
 
-TEST(Transfer, ReturnAddressesAboveTwoGigabytesAreWrittenWhole) {
+TEST(Transfer, ReturnAddressesAboveTwoGigabytesArePushedAtOnce) {
   const uint64_t guest = 0x7fff'f7a0'1000;
   const auto t = translated({0xe8, 0x00, 0x10, 0x00, 0x00}, {}, guest, 0x7fff'd000'0000);
-  const auto text = host_text(t, 0x7fff'd000'0000);
-  ASSERT_GE(text.size(), 2u);
-  EXPECT_THAT(text[0], ::testing::HasSubstr("push"));
-  EXPECT_EQ(text[1], "mov dword ptr [rsp+0x04], 0x7FFF");
+  // push [rip + ...]
+  ASSERT_EQ(t.code[0], 0xff);
+  ASSERT_EQ(t.code[1], 0x35);
+  int32_t displacement;
+  std::memcpy(&displacement, t.code.data() + 2, sizeof displacement);
+  uint64_t pushed;
+  ASSERT_LE(6 + static_cast<size_t>(displacement) + 8, t.code.size());
+  std::memcpy(&pushed, t.code.data() + 6 + displacement, sizeof pushed);
+  EXPECT_EQ(pushed, guest + 5);
+  EXPECT_THAT(t.returns, ElementsAre(guest + 5));
 }
 
-TEST(Transfer, IndirectTransfersTickAndLookUp) {
+TEST(Transfer, IndirectTransfersLookUp) {
   const std::vector<uint8_t> indirect[] = {
       {0xff, 0xe0},                          // jmp rax
       {0x41, 0xff, 0xe4},                    // jmp r12
@@ -115,12 +121,42 @@ TEST(Transfer, IndirectTransfersTickAndLookUp) {
   };
   for (const auto& code : indirect) {
     const auto t = translated(code);
-    const auto* miss = find_exit(t, ExitKind::miss);
-    ASSERT_NE(miss, nullptr) << int{code[0]};
-    EXPECT_TRUE(miss->pc_in_rax);
-    EXPECT_THAT(budget_exits(t), ElementsAre(0u));
+    ASSERT_EQ(t.indirects.size(), 1u) << int{code[0]};
+    EXPECT_EQ(t.indirects[0].pc, kGuest);
+    EXPECT_TRUE(t.exits.empty());
     EXPECT_TRUE(t.links.empty());
   }
+}
+
+TEST(Transfer, IndirectTransfersTellWhatTheyDidToTheStack) {
+  EXPECT_EQ(translated({0xff, 0xe0}).indirects.at(0).stack_change, 0);
+  EXPECT_EQ(translated({0xff, 0xd0}).indirects.at(0).stack_change, -8);
+  EXPECT_EQ(translated({0xc3}).indirects.at(0).stack_change, 8);
+  EXPECT_EQ(translated({0xc2, 0x10, 0x00}).indirects.at(0).stack_change, 24);
+}
+
+TEST(Transfer, ALandingPadTicksInFrontOfItsBlock) {
+  Options options;
+  options.landing = true;
+  const std::vector<uint8_t> flags_dead{0x01, 0xd8, 0xcc}, flags_alive{0x72, 0x00, 0xcc};
+  for (const auto& code : {flags_dead, flags_alive}) {
+    for (const uint64_t guest : {kGuest, uint64_t{0x7fff'f7a0'1000}}) {
+      const uint64_t host = guest == kGuest ? kHost : 0x7fff'd000'0000;
+      const auto t = translated(code, options, guest, host);
+      ASSERT_TRUE(t.landing);
+      EXPECT_LT(t.landing->offset, t.entry);
+      EXPECT_THAT(budget_exits(t), ElementsAre(guest));
+      EXPECT_FALSE(find_exit(t, ExitKind::budget)->spills.empty());
+      uint64_t next;
+      ASSERT_LE(t.landing->next + sizeof next, t.code.size());
+      std::memcpy(&next, t.code.data() + t.landing->next, sizeof next);
+      EXPECT_EQ(next, 0u);
+    }
+  }
+  options.max_instructions = 0;
+  const auto alone = translated(flags_dead, options);
+  EXPECT_THAT(link_targets(alone), ElementsAre(kGuest));
+  EXPECT_EQ(alone.instructions, 0u);
 }
 
 TEST(Transfer, NothingIsPushedButReturnAddresses) {
