@@ -42,7 +42,9 @@ class ModelKernel {
   // there is none.
   bool advance_time();
   // Tasks that wait with a time limit, by deadline; and time jumping to one's deadline.
-  std::vector<TaskId> sleepers() const { return queue_.sleepers(); }
+  std::vector<TaskId> sleepers(uint64_t within = model::kNever) const {
+    return queue_.sleepers(within);
+  }
   void advance_to(TaskId sleeper);
   // When something happens though no task does anything; never: the greatest number.
   uint64_t next_due() const;

@@ -15,6 +15,10 @@
 namespace heddle {
 namespace {
 
+// How long a task that could run may be held back while others sleep, in virtual ns. A machine can
+// do worse, but a program whose time limits are longer than this counts on its not doing so.
+constexpr uint64_t kLongestStall = 100'000'000;
+
 constexpr Ticks kRdtscTicks = 10;   // that reading the counter counts for
 constexpr int64_t kRestart = -512;  // ERESTARTSYS of the kernel (include/linux/errno.h)
 
@@ -323,7 +327,7 @@ bool ModelRun::find_runnable() {
   standard_ = situation_.current_runnable && !turn_over_ ? s_.current : runnable_.front();
   situation_.ready = runnable_.size();
   // Time may pass while a runnable task is held back: sleepers can be chosen too.
-  std::ranges::copy(s_.kernel.sleepers(), std::back_inserter(runnable_));
+  std::ranges::copy(s_.kernel.sleepers(kLongestStall), std::back_inserter(runnable_));
   situation_.runnable = runnable_;
   return true;
 }

@@ -83,10 +83,13 @@ uint64_t RunQueue::first_deadline() const {
   return first;
 }
 
-std::vector<TaskId> RunQueue::sleepers() const {
+std::vector<TaskId> RunQueue::sleepers(uint64_t within) const {
   std::vector<TaskId> tasks;
-  for (const auto& [task, waiting] : waiting_)
-    if (waiting.wait.deadline != kNever) tasks.push_back(task);
+  for (const auto& [task, waiting] : waiting_) {
+    const uint64_t deadline = waiting.wait.deadline;
+    if (deadline != kNever && (deadline <= now_ || deadline - now_ <= within))
+      tasks.push_back(task);
+  }
   std::ranges::stable_sort(tasks, {},
                            [this](TaskId task) { return waiting_.at(task).wait.deadline; });
   return tasks;

@@ -60,8 +60,8 @@ class RunQueue {
   void pass(uint64_t ns);
   // The first deadline; kNever: none.
   uint64_t first_deadline() const;
-  // Tasks that wait with a time limit, by deadline.
-  std::vector<TaskId> sleepers() const;
+  // Tasks that wait with a time limit of at most `within` ns from now, by deadline.
+  std::vector<TaskId> sleepers(uint64_t within = kNever) const;
 
   // "thread 2 waits for futex 0x404010; ..."
   std::string description() const;
