@@ -261,7 +261,7 @@ TEST_F(Effects, ASleepThatASignalEndsTellsWhatWasLeft) {
   action.sa_handler = [](int) {};
   sigaction(SIGALRM, &action, nullptr);
   const auto alarm_soon = [] {
-    const itimerval soon{{0, 0}, {0, 2000}};
+    const itimerval soon{{0, 0}, {0, 100000}};
     setitimer(ITIMER_REAL, &soon, nullptr);
   };
   EXPECT_EQ(oracle.expect_covered(SYS_nanosleep,
