@@ -73,8 +73,8 @@ class RaceDetector {
   // Pairs that only synchronisation other than fork and join orders: who got the lock first.
   std::vector<RaceCandidate> lock_ordered() const;
 
-  // Pairs of accesses to one synchronisation variable, of which one writes: who locks first, who sees
-  // the flag. Nothing is wrong with them, but turning them round is another run.
+  // Pairs of accesses to one synchronisation variable, of which one writes: who locks first, who
+  // sees the flag. Nothing is wrong with them, but turning them round is another run.
   std::vector<RaceCandidate> contended() const;
 
   // True if the byte at `address` synchronises (so far).
