@@ -1,6 +1,6 @@
-/* A thread that waits for a signal with sigwait. Wrong: it blocks the signal itself, so that one that
- * is sent before that runs the handler instead, and the wait does not end. Correct: blocked before
- * the thread is made. */
+/* A thread that waits for a signal with sigwait. Wrong: it blocks the signal itself, so that one
+ * that is sent before that runs the handler instead, and the wait does not end. Correct: blocked
+ * before the thread is made. */
 #include <signal.h>
 
 #include "two_threads.h"
