@@ -53,7 +53,8 @@ std::optional<Explanation::Sides> Explanation::meeting_at(const RunOutcome& run,
   if (step >= run.points_before_step.size()) return std::nullopt;
   const Place& at = run.schedule.steps[step].at;
   const size_t from = run.points_before_step[step];
-  for (size_t held = from; held-- > 0;) {
+  // Its point may come later: where a tick brought the task there, it stopped before the point did.
+  for (size_t held = run.points.size(); held-- > 0;) {
     const PassedPoint& mine = run.points[held];
     if (mine.place != at) continue;
     for (size_t other = from; other < run.points.size(); ++other) {

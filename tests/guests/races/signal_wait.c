@@ -1,8 +1,7 @@
-/* A thread that waits for signals with sigwait. Wrong: it blocks the signal itself, so that one
- * that is sent before that runs the handler instead, and the wait's time runs out. Correct: blocked
+/* A thread that waits for a signal with sigwait. Wrong: it blocks the signal itself, so that one
+ * that is sent before that runs the handler instead, and the wait does not end. Correct: blocked
  * before the thread is made. */
 #include <signal.h>
-#include <time.h>
 
 #include "two_threads.h"
 
@@ -19,8 +18,7 @@ static void* waiter(void* unused) {
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &wanted, NULL);
-  const struct timespec limit = {1, 0};
-  waited = sigtimedwait(&wanted, NULL, &limit) == SIGUSR1;
+  waited = sigwaitinfo(&wanted, NULL) == SIGUSR1;
   return unused;
 }
 
