@@ -62,6 +62,7 @@ std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process) {
     log_ = std::make_unique<SyscallLog>(space->process, trace_.syscall_log());
   translator::Options translation;
   translation.runtime_syscalls = true;
+  translation.fast = true;
   space->cache = std::make_shared<CodeCache>(space->process.shared_code(), translation);
   space->slots = {1};
   return space;
