@@ -34,9 +34,24 @@ struct heddle_hot_state {
   uint64_t spill[4];     /* 0x08 guest values of scratch registers, valid where a table says so */
   uint64_t transfer;     /* 0x28 low half of the host address of the last indirect transfer */
   int64_t ticks_granted; /* 0x30 ticks so far = ticks_granted - ticks_left */
+  uint64_t miss_entry;   /* 0x38 where a direct transfer goes that is not linked */
+  uint64_t miss_request; /* 0x40 low half of its stub's host address, or HEDDLE_MISS_LOOKUP */
+  uint64_t miss_answer;  /* 0x48 host address to go on at */
+  uint64_t miss_rcx;     /* 0x50 the guest's, while it waits for the answer */
+  uint64_t miss_turns;   /* 0x58 of waiting, until it stops */
+  uint64_t miss_watched; /* 0x60 whether there is someone to answer */
+  uint64_t miss_jump;    /* 0x68 */
+  uint64_t miss_target;  /* 0x70 of an indirect transfer */
 };
 
-enum { HEDDLE_HOT_TICKS_LEFT = 0x00, HEDDLE_HOT_SPILL = 0x08, HEDDLE_HOT_TRANSFER = 0x28 };
+enum {
+  HEDDLE_HOT_TICKS_LEFT = 0x00,
+  HEDDLE_HOT_SPILL = 0x08,
+  HEDDLE_HOT_TRANSFER = 0x28,
+  HEDDLE_HOT_MISS_ENTRY = 0x38,
+  HEDDLE_HOT_MISS_REQUEST = 0x40
+};
+enum { HEDDLE_MISS_LOOKUP = 1 };
 
 /* Where the first arena, and so the hot state, lies (machine/tracee/layout.h). */
 #define HEDDLE_HOT_STATE ((volatile struct heddle_hot_state*)0x70000000)

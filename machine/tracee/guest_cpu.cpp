@@ -41,11 +41,6 @@ bool synchronous(const siginfo_t& info) {
   }
 }
 
-// With 48-bit addresses: four levels of page tables.
-bool canonical(uint64_t address) {
-  return static_cast<int64_t>(address << 16) >> 16 == static_cast<int64_t>(address);
-}
-
 }  // namespace
 
 void TaskContext::complete_call(int64_t result) {
@@ -148,6 +143,7 @@ void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t po
   if (budget == 0 || points == 0) throw std::logic_error("a run needs a budget");
   heddle_task_state state = load_state();
   collect_log(state);
+  cache_->begin(process_.shared_memory());
   state.task = context.task;
   state.calls_left = calls_;
   grant(context.ticks, budget);
@@ -240,14 +236,25 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
   };
 
   if (WSTOPSIG(status) == SIGTRAP && info.si_code == SI_KERNEL) {
+    if (regs.rip - 1 == layout::kMissCode + runtime::miss_stop()) {
+      const auto answer = cache_->answer_miss(memory);
+      regs.rcx = hot().miss_rcx;
+      if (!answer) {
+        // The transfer faults itself, as if it had not begun.
+        const auto* transfer = cache_->transfer_at(hot().transfer);
+        if (!transfer) throw std::logic_error("an indirect transfer from nowhere");
+        settle(transfer->pc, translator::kLent, 0);
+        context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{transfer->stack_change});
+        return fault(SIGSEGV, SI_KERNEL, 0);
+      }
+      regs.rip = *answer;
+      thread_.set_registers(regs);
+      cache_->watch();
+      thread_.resume();
+      return std::nullopt;
+    }
     if (const auto* site = cache_->exit_at(regs.rip - 1)) {
       out.site = site;
-      if (site->kind == ExitKind::link) {
-        regs.rip = cache_->enter(site->pc, !site->spills.empty(), memory);
-        thread_.set_registers(regs);
-        thread_.resume();
-        return std::nullopt;
-      }
       state = load_state();
       const uint64_t pc = site->pc;
       settle(pc, site->spills, site->phase);
@@ -299,23 +306,6 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       throw std::runtime_error("unsupported instruction at " + std::string(where) + ", bytes" +
                                text);
     }
-  }
-  // The lookup table leads to address 0 where it has no pad for an indirect transfer's target.
-  if (info.si_signo == SIGSEGV && synchronous(info) && regs.rip == 0) {
-    const uint64_t target = regs.r11;
-    if (!canonical(target)) {
-      // The transfer faults itself, as if it had not begun.
-      state = load_state();
-      const auto* transfer = cache_->transfer_at(hot().transfer);
-      if (!transfer) throw std::logic_error("an indirect transfer from nowhere");
-      settle(transfer->pc, translator::kLent, 0);
-      context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{transfer->stack_change});
-      return fault(SIGSEGV, SI_KERNEL, 0);
-    }
-    regs.rip = cache_->enter_indirect(target, memory);
-    thread_.set_registers(regs);
-    thread_.resume();
-    return std::nullopt;
   }
   if (synchronous(info)) {
     // The runtime touched memory that the guest named and does not have.

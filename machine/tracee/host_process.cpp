@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -154,7 +155,7 @@ SharedCode::~SharedCode() {
 HostProcess HostProcess::start(const Program& program) {
   HostProcess process;
   process.thread_ = launch(program, -1);
-  process.memory_ = std::make_unique<ProcessMemory>(process.pid());
+  process.memory_ = std::make_shared<ProcessMemory>(process.pid());
   leave_execve(process.thread_, *process.memory_);
   return process;
 }
@@ -162,7 +163,7 @@ HostProcess HostProcess::start(const Program& program) {
 HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
   HostProcess process;
   process.thread_ = child;
-  process.memory_ = std::make_unique<ProcessMemory>(child.tid());
+  process.memory_ = std::make_shared<ProcessMemory>(child.tid());
   process.code_ = parent.code_;
   process.syscall_at_ = parent.syscall_at_;
   return process;
@@ -171,7 +172,7 @@ HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
 HostProcess HostProcess::after_exec(HostThread thread) {
   HostProcess process;
   process.thread_ = thread;
-  process.memory_ = std::make_unique<ProcessMemory>(thread.tid());
+  process.memory_ = std::make_shared<ProcessMemory>(thread.tid());
   leave_execve(process.thread_, *process.memory_);
   return process;
 }
@@ -189,7 +190,7 @@ HostProcess HostProcess::start_empty() {
   HostProcess process;
   process.thread_ = launch(program, fd);
   close(fd);
-  process.memory_ = std::make_unique<ProcessMemory>(process.pid());
+  process.memory_ = std::make_shared<ProcessMemory>(process.pid());
   leave_execve(process.thread_, *process.memory_);
   process.install();
   for (const auto& entry : read_maps(process.pid())) {
@@ -234,6 +235,7 @@ void HostProcess::install() {
   map(layout::kRuntimeText, PROT_READ | PROT_EXEC, kAnonymous, ~0ull);
   memory_->write(kSyscallInstruction, kTrampoline);
   memory_->write(layout::kRuntimeCode, runtime::code());
+  memory_->write(layout::kMissCode, runtime::miss_code());
   syscall_at_ = kSyscallInstruction;
   memory_->write(entry, original);
 
@@ -254,6 +256,9 @@ void HostProcess::share_code(HostThread& by, SharedCode& code) {
   }
   code.hot = reinterpret_cast<heddle_hot_state*>(
       share(by, starts, layout::kHotStateSize, PROT_READ | PROT_WRITE));
+  code.hot->miss_entry = layout::kMissCode + runtime::link_miss();
+  std::fill_n(reinterpret_cast<uint64_t*>(code.lookup), lookup.size / sizeof(uint64_t),
+              layout::kMissCode + runtime::lookup_miss());
 }
 
 // By a memfd that the guest's process makes and that is taken out of it: no descriptor of ours
@@ -381,7 +386,7 @@ HostProcess HostProcess::fork_checkpoint() {
       break;
     copy.thread_.resume();
   }
-  copy.memory_ = std::make_unique<ProcessMemory>(child);
+  copy.memory_ = std::make_shared<ProcessMemory>(child);
   copy.thread_.set_registers(before);
   return copy;
 }

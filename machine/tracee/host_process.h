@@ -65,6 +65,7 @@ class HostProcess {
   pid_t pid() const { return thread_.tid(); }
   ProcessMemory& memory() { return *memory_; }
   const ProcessMemory& memory() const { return *memory_; }
+  std::shared_ptr<const ProcessMemory> shared_memory() const { return memory_; }
 
   // Places the machine's memory, the runtime's code included; the vDSO is hidden. Once after
   // start().
@@ -106,7 +107,7 @@ class HostProcess {
   void share_code(HostThread& by, SharedCode& code);
 
   HostThread thread_;
-  std::unique_ptr<ProcessMemory> memory_;
+  std::shared_ptr<ProcessMemory> memory_;
   std::shared_ptr<SharedCode> code_;
   uint64_t syscall_at_ = 0;  // where a syscall instruction can be executed
 };
