@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   heddle::cli::add_show(app, status);
   heddle::cli::add_query(app, status);
   heddle::cli::add_doctor(app, status);
+  heddle::cli::add_syscall_page(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -15,6 +15,7 @@ void add_list(CLI::App& app, int& status);
 void add_show(CLI::App& app, int& status);
 void add_query(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);
+void add_syscall_page(CLI::App& app, int& status);
 
 // The verb's exit status; where it throws, one line on standard error and `failed`.
 int or_one_line(int failed, const std::function<int()>& verb);

@@ -39,6 +39,7 @@ struct RecordedCall {
   SyscallArguments actual{};     // what the kernel was given
   std::optional<Redirection> redirection;
   SyscallInputs inputs;
+  std::vector<std::string> texts;
   Registers before;
   const Syscall* entry = nullptr;
   int64_t result = 0;

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "machine/syscalls/describe.h"
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/file_changes.h"
 #include "machine/syscalls/table.h"
@@ -230,12 +231,16 @@ void Replayer::apply(const Event& event, const event::Signal& signal) {
 void Replayer::apply(const Event& event, const event::Syscall& call) {
   const TaskId task = event.place.task;
   const auto request = guest().request(task);
-  if (request.number != call.number || request.arguments != call.arguments)
-    throw Divergence(event.number, task, describe(event.body),
-                     "system call " + std::to_string(request.number) + " or other arguments");
+  const auto* known = find(call.number);
+  event::Syscall made;
+  made.number = static_cast<uint32_t>(request.number);
+  made.arguments = request.arguments;
+  // Calls that were logged in the tracee come without their names, and so do those of a model.
+  if (known && !call.texts.empty()) made.texts = texts(*known, request.arguments, guest().memory());
+  if (made.number != call.number || made.arguments != call.arguments || made.texts != call.texts)
+    throw Divergence(event.number, task, describe_request(call), describe_request(made));
   show_output(call);
   current_->outputs.called(call.number, call.arguments, call.result);
-  const auto* known = find(call.number);
   if (known && (call.interrupted || call.result == -EINTR)) {
     if (const auto mask = temporary_mask(*known, call.arguments, guest().memory())) {
       saved_masks_[task] = current_->signals.mask(task);

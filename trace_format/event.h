@@ -79,6 +79,7 @@ struct Syscall {
   TaskId child = 0;          // clone, clone3: the new task
   bool interrupted = false;  // ended by a signal; restart is told by result (-ERESTART*)
   std::vector<uint8_t> object_bytes{};
+  std::vector<std::string> texts{};  // names that it was given, in the order of its arguments
   bool operator==(const Syscall&) const = default;
 };
 

@@ -72,6 +72,7 @@ struct Syscall {
   child @5 :UInt32;
   interrupted @6 :Bool;
   objectBytes @7 :Data;
+  texts @8 :List(Text);         # no byte of them is zero
 }
 
 struct Instruction {

@@ -99,6 +99,8 @@ struct Encoder {
     o.setChild(e.child);
     o.setInterrupted(e.interrupted);
     o.setObjectBytes({e.object_bytes.data(), e.object_bytes.size()});
+    auto texts = o.initTexts(static_cast<unsigned>(e.texts.size()));
+    for (unsigned n = 0; n < e.texts.size(); ++n) texts.set(n, e.texts[n]);
   }
   void operator()(const event::Instruction& e) {
     auto o = out.initInstruction();
@@ -166,6 +168,7 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.child = i.getChild();
       e.interrupted = i.getInterrupted();
       e.object_bytes.assign(i.getObjectBytes().begin(), i.getObjectBytes().end());
+      for (const auto text : i.getTexts()) e.texts.emplace_back(text.cStr(), text.size());
       return e;
     }
     case wire::Event::Body::INSTRUCTION: {

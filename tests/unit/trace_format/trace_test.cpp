@@ -47,7 +47,8 @@ class TraceFile : public testing::Test {
                         FileRange{"", 0x2000, 7, 0x3000},
                         3,
                         true,
-                        {9, 8}};
+                        {9, 8},
+                        {"/a name", ""}};
     event::Signal signal{11, true, true, {}};
     signal.siginfo[127] = 0xff;
     std::vector<EventBody> bodies{exec,
