@@ -71,12 +71,11 @@ void print_table(const ProcessTree& tree) {
   for (const size_t i : rows) {
     const auto& process = tree.processes()[i];
     const auto parent = process.parent;
-    table.rows.push_back({std::to_string(process.pid),
-                          parent ? std::to_string(tree.processes()[*parent].pid) : "",
-                          std::to_string(process.tasks.size()), std::to_string(process.events),
-                          seconds(process.began_ns), seconds(process.ended_ns),
-                          how_it_ended(process),
-                          std::string(2 * depth(tree, i), ' ') + command(tree, i)});
+    table.rows.push_back(
+        {std::to_string(process.pid), parent ? std::to_string(tree.processes()[*parent].pid) : "",
+         std::to_string(process.tasks.size()), std::to_string(process.events),
+         seconds(process.began_ns), seconds(process.ended_ns), how_it_ended(process),
+         std::string(2 * depth(tree, i), ' ') + command(tree, i)});
   }
   print(table, stdout);
 }

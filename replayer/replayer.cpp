@@ -49,7 +49,7 @@ Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
   if (!image) throw std::runtime_error("the trace does not begin with the program's image");
   current_ = std::make_shared<Process>();
   current_->guest = std::make_shared<Guest>(*image, files_, options_);
-  current_->signals.add_task(1, 0);
+  current_->signals.inherit(1, image->blocked_signals, image->ignored_signals);
   current_->first = true;
   tasks_[1] = current_;
 }
@@ -114,6 +114,7 @@ bool Replayer::reach(const Place& place) {
 void Replayer::reach(const Event& event) {
   const Place& place = event.place;
   const bool runs = !std::holds_alternative<event::ProcessExit>(event.body) &&
+                    !std::holds_alternative<event::Released>(event.body) &&
                     !std::holds_alternative<event::Exec>(event.body);
   if (!held_.empty() && (!runs || held_.task() != place.task)) catch_up();
   const auto process = tasks_.find(place.task);
@@ -182,6 +183,9 @@ void Replayer::perform(const Event& event) {
   }
   if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
     process_exit(*over);
+  } else if (const auto* released = std::get_if<event::Released>(&event.body)) {
+    if (current_->first) released_ = released->reason;
+    remove_tasks(*std::shared_ptr(current_), 0);
   } else if (const auto* image = std::get_if<event::Exec>(&event.body)) {
     exec(event, *image);
   } else if (const auto* call = std::get_if<event::Syscall>(&event.body)) {

@@ -19,15 +19,15 @@ struct RecordedProgram {
 
 // A process, from its making to its end or the trace's.
 struct TracedProcess {
-  int32_t pid = 0;  // as the program knew it; 0 where the trace does not say
-  std::optional<size_t> parent;  // index in ProcessTree::processes()
+  int32_t pid = 0;                        // as the program knew it; 0 where the trace does not say
+  std::optional<size_t> parent;           // index in ProcessTree::processes()
   std::vector<RecordedProgram> programs;  // that it executed, in order; none: its parent's
-  std::vector<TaskId> tasks;  // its threads, the first one first
-  uint64_t events = 0;        // of its tasks
-  uint64_t began_ns = 0, ended_ns = 0;  // since the recording began; of its first and last event
-  Ticks ticks = 0;                      // of all of its tasks, as far as events tell
-  std::optional<int> status;            // wait(2)'s status word
-  std::optional<std::string> released;  // why it goes on outside of the recording
+  std::vector<TaskId> tasks;              // its threads, the first one first
+  uint64_t events = 0;                    // of its tasks
+  uint64_t began_ns = 0, ended_ns = 0;    // since the recording began; of its first and last event
+  Ticks ticks = 0;                        // of all of its tasks, as far as events tell
+  std::optional<int> status;              // wait(2)'s status word
+  std::optional<std::string> released;    // why it goes on outside of the recording
 };
 
 // Built from the events of a trace, in their order.
