@@ -21,6 +21,7 @@ int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
   if (!first) throw TraceError("the trace is empty: " + trace.cut_off());
   translator::Options options;
   options.runtime_syscalls = true;
+  options.fast = true;
   Replayer replayer(
       *first, [&](const std::string& content) { return trace.pinned(content); },
       [](int stream, std::span<const uint8_t> bytes) {

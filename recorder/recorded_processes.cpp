@@ -65,6 +65,7 @@ std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process, bool rec
   }
   translator::Options translation;
   translation.runtime_syscalls = true;
+  translation.fast = true;
   space->cache = std::make_shared<CodeCache>(space->process.shared_code(), translation);
   space->slots = {1};
   return space;

@@ -61,8 +61,8 @@ static inline struct heddle_log_entry* entries(struct heddle_log* log) {
   return (struct heddle_log_entry*)(log + 1);
 }
 
-static inline uint64_t ticks(const struct heddle_task_state* state) {
-  return state->ticks_granted - state->ticks_left;
+static inline uint64_t ticks(void) {
+  return (uint64_t)(HEDDLE_HOT_STATE->ticks_granted - HEDDLE_HOT_STATE->ticks_left);
 }
 
 /* ------------------------------------------------------------------ before: arriving, deciding */
@@ -130,7 +130,7 @@ static inline struct decision record(struct heddle_task_state* state, struct hed
   if (decision.act == kDecline) return decline();
   --state->calls_left;
   struct heddle_log_entry* entry = entries(log) + used;
-  entry->ticks = ticks(state);
+  entry->ticks = ticks();
   entry->pc = state->syscall_pc;
   entry->task = (uint32_t)state->task;
   entry->number = (uint32_t)number;
@@ -151,7 +151,7 @@ static inline struct decision replay(const struct heddle_task_state* state,
                                      struct heddle_log* log) {
   if (log->served >= (uint32_t)log->used) return decline();
   const struct heddle_log_entry* entry = entries(log) + log->served;
-  if (entry->number != state->saved[RAX] || entry->ticks != ticks(state) ||
+  if (entry->number != state->saved[RAX] || entry->ticks != ticks() ||
       entry->pc != state->syscall_pc || entry->task != state->task ||
       entry->arguments[0] != state->saved[RDI] || entry->arguments[1] != state->saved[RSI] ||
       entry->arguments[2] != state->saved[RDX] || entry->arguments[3] != state->saved[R10] ||

@@ -8,9 +8,7 @@
 
 struct heddle_task_state {
   uint64_t self;           /* 0x00 address of this structure */
-  uint64_t ticks_left;     /* 0x08 ticks until the budget exit; the exit is taken at 0 */
-  uint64_t spill[4];       /* 0x10 guest values of scratch registers, valid where a table says so */
-  uint64_t unused;         /* 0x30 */
+  uint64_t unused[6];      /* 0x08 */
   uint64_t points_left;    /* 0x38 explore mode: access points until the point exit; taken at 0 */
   uint64_t split_value;    /* 0x40 what a split read-modify-write loaded, zero-extended */
   uint64_t access_next;    /* 0x48 analysis mode: where the next access entry goes */
@@ -19,19 +17,31 @@ struct heddle_task_state {
   uint64_t syscall_return; /* 0x60 host address to go on at when the runtime served the call */
   uint64_t syscall_stop;   /* 0x68 host address of the exit for a call that the runtime declines */
   uint64_t syscall_entry;  /* 0x70 host address of the runtime's entry */
-  uint64_t ticks_granted;  /* 0x78 ticks so far = ticks_granted - ticks_left */
+  uint64_t unused_too;     /* 0x78 */
   uint64_t task;           /* 0x80 the TaskId */
   uint64_t log;            /* 0x88 address of the process's struct heddle_log */
   uint64_t saved[16];      /* 0x90 the runtime's save area, in the hardware's register order */
   uint64_t host_stack_top; /* 0x110 the runtime's own stack for this task, grows down */
   uint64_t calls_left;     /* 0x118 recording: calls that the runtime may serve yet */
   uint64_t saved_flags;    /* 0x120 rflags, as saved[] */
-  uint64_t transfer;       /* 0x128 low half of the host address of the last indirect transfer */
 };
 
+/* What translated code touches all the time. One for the task of a process that runs, in the first
+ * page of every arena (the same memory in all of them), so that it is reached relative to rip:
+ * processors forward such stores to loads without delay, and segment-relative ones they do not. */
+struct heddle_hot_state {
+  int64_t ticks_left;    /* 0x00 ticks until the one that takes the budget exit, at -1 */
+  uint64_t spill[4];     /* 0x08 guest values of scratch registers, valid where a table says so */
+  uint64_t transfer;     /* 0x28 low half of the host address of the last indirect transfer */
+  int64_t ticks_granted; /* 0x30 ticks so far = ticks_granted - ticks_left */
+};
+
+enum { HEDDLE_HOT_TICKS_LEFT = 0x00, HEDDLE_HOT_SPILL = 0x08, HEDDLE_HOT_TRANSFER = 0x28 };
+
+/* Where the first arena, and so the hot state, lies (machine/tracee/layout.h). */
+#define HEDDLE_HOT_STATE ((volatile struct heddle_hot_state*)0x70000000)
+
 enum {
-  HEDDLE_STATE_TICKS_LEFT = 0x08,
-  HEDDLE_STATE_SPILL = 0x10,
   HEDDLE_STATE_POINTS_LEFT = 0x38,
   HEDDLE_STATE_SPLIT_VALUE = 0x40,
   HEDDLE_STATE_ACCESS_NEXT = 0x48,
@@ -40,8 +50,7 @@ enum {
   HEDDLE_STATE_SYSCALL_RETURN = 0x60,
   HEDDLE_STATE_SYSCALL_STOP = 0x68,
   HEDDLE_STATE_SYSCALL_ENTRY = 0x70,
-  HEDDLE_STATE_CALLS_LEFT = 0x118,
-  HEDDLE_STATE_TRANSFER = 0x128
+  HEDDLE_STATE_CALLS_LEFT = 0x118
 };
 
 /* heddle_access_entry::kind of a watched call; the other kinds are heddle::AccessKind's. */
@@ -51,10 +60,10 @@ enum { HEDDLE_ENTRY_CALL = 16 };
  * the address is the watched register's value, and the size is 0. */
 struct heddle_access_entry {
   uint64_t address;
-  uint64_t ticks_left; /* of the task at that moment: gives the Place's ticks */
-  uint64_t pc;         /* guest address of the instruction */
-  uint32_t size;       /* bytes; rep movs/stos: of the whole operation */
-  uint32_t kind;       /* heddle::AccessKind */
+  int64_t ticks_left; /* of the task at that moment: gives the Place's ticks */
+  uint64_t pc;        /* guest address of the instruction */
+  uint32_t size;      /* bytes; rep movs/stos: of the whole operation */
+  uint32_t kind;      /* heddle::AccessKind */
 };
 
 /* The table of indirect transfers: host addresses of landing pads by guest address & 0xffff. A pad

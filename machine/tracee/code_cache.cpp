@@ -17,6 +17,11 @@ using translator::Translation;
 constexpr uint64_t kReach = uint64_t{0x7f00'0000};  // bytes; a little less than 2 GiB
 constexpr size_t kBatch = 200;                      // guest instructions translated per miss
 
+// A block's name: its guest address, and whether it is entered with registers lent.
+uint64_t entry_key(uint64_t pc, bool lent) {
+  return pc << 1 | (lent ? 1 : 0);
+}
+
 uint64_t distance(uint64_t a, uint64_t b) {
   return a > b ? a - b : b - a;
 }
@@ -68,7 +73,8 @@ struct CodeCache::Block {
 
 CodeCache::CodeCache(std::shared_ptr<SharedCode> code, translator::Options options)
     : code_(std::move(code)), options_(options) {
-  for (size_t i = 0; i < next_.size(); ++i) next_[i] = layout::kArenas[i].start;
+  for (size_t i = 0; i < next_.size(); ++i)
+    next_[i] = layout::kArenas[i].start + layout::kHotStateSize;
 }
 
 CodeCache::~CodeCache() = default;
@@ -127,39 +133,45 @@ CodeCache::Block* CodeCache::translate(uint64_t pc, const GuestMemory& memory,
 void CodeCache::add_links(Block* block) {
   for (const auto& link : block->translation.links) {
     const Incoming in{block->host + link.offset, block->host + link.stub};
-    incoming_[link.target].push_back(in);
-    if (const auto to = by_pc_.find(link.target); to != by_pc_.end())
+    const uint64_t target = entry_key(link.target, link.lent);
+    incoming_[target].push_back(in);
+    if (const auto to = by_entry_.find(target); to != by_entry_.end())
       patch(in.field, to->second->entry());
   }
 }
 
 void CodeCache::adopt(Block* block) {
   const Translation& t = block->translation;
-  by_pc_[t.pc] = block;
-  for (uint64_t page = t.pc >> 12; page <= (t.end - 1) >> 12; ++page) pages_[page].push_back(t.pc);
+  const uint64_t key = entry_key(t.pc, t.lent);
+  by_entry_[key] = block;
+  for (uint64_t page = t.pc >> 12; page <= (t.end - 1) >> 12; ++page) pages_[page].push_back(key);
   for (const auto& split : t.splits) splits_[split.pc] = block->host + split.offset;
-  if (const auto in = incoming_.find(t.pc); in != incoming_.end())
+  if (const auto in = incoming_.find(key); in != incoming_.end())
     for (const auto& link : in->second) patch(link.field, block->entry());
   add_links(block);
   if (t.landing) add_pad(*block);
 }
 
+// A pad that does not keep the flags comes behind all that do.
 void CodeCache::add_pad(const Block& block) {
   const Translation& t = block.translation;
-  const auto index = static_cast<uint16_t>(t.pc);
-  auto& pads = pads_[index];
+  auto& pads = pads_[static_cast<uint16_t>(t.pc)];
   const Pad pad{t.pc, block.host + t.landing->offset, block.host + t.landing->next};
-  store(pad.next, pads.empty() ? 0 : pads.front().host);
-  pads.insert(pads.begin(), pad);
-  std::memcpy(code_->lookup + index * sizeof pad.host, &pad.host, sizeof pad.host);
+  pads.insert(t.landing->keeps_flags ? pads.begin() : pads.end(), pad);
+  chain_pads(t.pc);
 }
 
 void CodeCache::remove_pad(uint64_t pc) {
-  const auto index = static_cast<uint16_t>(pc);
-  const auto found = pads_.find(index);
+  const auto found = pads_.find(static_cast<uint16_t>(pc));
   if (found == pads_.end()) return;
-  auto& pads = found->second;
-  std::erase_if(pads, [&](const Pad& pad) { return pad.pc == pc; });
+  std::erase_if(found->second, [&](const Pad& pad) { return pad.pc == pc; });
+  chain_pads(pc);
+}
+
+// The list of those that share the pc's index.
+void CodeCache::chain_pads(uint64_t pc) {
+  const auto index = static_cast<uint16_t>(pc);
+  const auto& pads = pads_.at(index);
   for (size_t i = 0; i < pads.size(); ++i)
     store(pads[i].next, i + 1 < pads.size() ? pads[i + 1].host : 0);
   const uint64_t first = pads.empty() ? 0 : pads.front().host;
@@ -172,36 +184,41 @@ bool CodeCache::has_pad(uint64_t pc) const {
          std::ranges::any_of(pads->second, [&](const Pad& pad) { return pad.pc == pc; });
 }
 
-uint64_t CodeCache::enter(uint64_t pc, const GuestMemory& memory) {
-  if (const auto it = by_pc_.find(pc); it != by_pc_.end()) return it->second->entry();
+uint64_t CodeCache::enter(uint64_t pc, bool lent, const GuestMemory& memory) {
+  if (const auto it = by_entry_.find(entry_key(pc, lent)); it != by_entry_.end())
+    return it->second->entry();
   // Translate what direct transfers reach from here too, and what calls will return to: a stop
   // costs more than a translation.
   struct Wanted {
     uint64_t pc;
+    bool lent;
     bool landing;
   };
-  std::vector<Wanted> wanted{{pc, false}};
+  std::vector<Wanted> wanted{{pc, lent, false}};
   size_t budget = kBatch;
   for (size_t i = 0; i < wanted.size(); ++i) {
-    const auto [at, landing] = wanted[i];
-    if (by_pc_.contains(at)) continue;
+    const auto [at, with_lent, landing] = wanted[i];
+    if (by_entry_.contains(entry_key(at, with_lent))) continue;
     if (i > 0 && budget == 0) break;
     auto options = options_;
     options.landing = landing;
+    options.lent = with_lent;
     Block* block = translate(at, memory, options);
     adopt(block);
-    for (const auto& link : block->translation.links) wanted.push_back({link.target, false});
-    for (const uint64_t address : block->translation.returns) wanted.push_back({address, true});
+    for (const auto& link : block->translation.links)
+      wanted.push_back({link.target, link.lent, false});
+    for (const uint64_t address : block->translation.returns)
+      wanted.push_back({address, options_.fast, true});
     budget -= std::min<size_t>(budget, block->translation.instructions);
   }
-  return by_pc_.at(pc)->entry();
+  return by_entry_.at(entry_key(pc, lent))->entry();
 }
 
 uint64_t CodeCache::enter_indirect(uint64_t pc, const GuestMemory& memory) {
   if (!has_pad(pc)) {
     auto options = options_;
     options.landing = true;
-    const bool known = by_pc_.contains(pc);
+    const bool known = by_entry_.contains(entry_key(pc, options_.fast));
     if (known) options.max_instructions = 0;
     Block* block = translate(pc, memory, options);
     if (known) {
@@ -217,13 +234,14 @@ uint64_t CodeCache::enter_indirect(uint64_t pc, const GuestMemory& memory) {
 uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
   if (const auto it = splits_.find(pc); it != splits_.end()) return it->second;
   auto options = options_;
+  options.fast = false;
   options.stop = translator::Stop{pc, 1};
   Block* block = translate(pc, memory, options);
   add_links(block);
   for (const auto& split : block->translation.splits) {
     if (split.pc != pc) continue;
     // Known by its page too, so that it goes when the code does.
-    pages_[pc >> 12].push_back(pc);
+    pages_[pc >> 12].push_back(entry_key(pc, false));
     return splits_[pc] = block->host + split.offset;
   }
   throw std::logic_error("the instruction at a phase 1 place cannot be split");
@@ -231,6 +249,7 @@ uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
 
 uint64_t CodeCache::enter_exact(uint64_t pc, translator::Stop stop, const GuestMemory& memory) {
   auto options = options_;
+  options.fast = false;
   options.stop = stop;
   // Between two ticks control only moves forward, so the blocks that can lead to the stop start
   // between here and there; they are linked among themselves and to nothing else before it.
@@ -298,9 +317,9 @@ bool CodeCache::holds(uint64_t start, uint64_t size) const {
   for (uint64_t page = start >> 12; page <= (start + size - 1) >> 12; ++page) {
     const auto found = pages_.find(page);
     if (found == pages_.end()) continue;
-    for (const uint64_t pc : found->second) {
-      const auto it = by_pc_.find(pc);
-      if (it == by_pc_.end()) continue;
+    for (const uint64_t key : found->second) {
+      const auto it = by_entry_.find(key);
+      if (it == by_entry_.end()) continue;
       const Translation& t = it->second->translation;
       if (t.pc < start + size && t.end > start) return true;
     }
@@ -324,27 +343,28 @@ std::shared_ptr<CodeCache> CodeCache::copy(std::shared_ptr<SharedCode> own) cons
       same[block.get()] = made->blocks_[i].back().get();
     }
   }
-  for (const auto& [pc, block] : by_pc_) made->by_pc_[pc] = same.at(block);
+  for (const auto& [pc, block] : by_entry_) made->by_entry_[pc] = same.at(block);
   return made;
 }
 
 void CodeCache::invalidate(uint64_t start, uint64_t size) {
   ++epoch_;
   const uint64_t end = start + size;
-  const auto invalidate_page = [&](std::vector<uint64_t>& pcs) {
-    std::erase_if(pcs, [&](uint64_t pc) {
-      const auto it = by_pc_.find(pc);
-      if (it == by_pc_.end()) {
+  const auto invalidate_page = [&](std::vector<uint64_t>& keys) {
+    std::erase_if(keys, [&](uint64_t key) {
+      const uint64_t pc = key >> 1;
+      const auto it = by_entry_.find(key);
+      if (it == by_entry_.end()) {
         if (pc >= start && pc < end) splits_.erase(pc);
         return pc >= start && pc < end;
       }
       const Translation& t = it->second->translation;
       if (t.pc >= end || t.end <= start) return false;
-      if (const auto in = incoming_.find(t.pc); in != incoming_.end())
+      if (const auto in = incoming_.find(key); in != incoming_.end())
         for (const auto& link : in->second) patch(link.field, link.stub);
       remove_pad(pc);
       for (const auto& split : t.splits) splits_.erase(split.pc);
-      by_pc_.erase(it);
+      by_entry_.erase(it);
       return true;
     });
   };
@@ -355,8 +375,8 @@ void CodeCache::invalidate(uint64_t start, uint64_t size) {
       if (const auto found = pages_.find(page); found != pages_.end())
         invalidate_page(found->second);
   } else {
-    for (auto& [page, pcs] : pages_)
-      if (page >= first && page <= last) invalidate_page(pcs);
+    for (auto& [page, keys] : pages_)
+      if (page >= first && page <= last) invalidate_page(keys);
   }
 }
 

@@ -23,7 +23,9 @@ class CodeCache {
 
   // Host address at which the guest's code at `pc` starts; translated first if need be. `memory` is
   // the address space to read it from.
-  uint64_t enter(uint64_t pc, const GuestMemory& memory);
+  // `lent`: with the registers of translator::kLent in the hot state; only of fast translations.
+  uint64_t enter(uint64_t pc, bool lent, const GuestMemory& memory);
+  const translator::Options& options() const { return options_; }
   // Host address of the landing pad for indirect transfers to `pc`, which the lookup table leads to
   // from now on.
   uint64_t enter_indirect(uint64_t pc, const GuestMemory& memory);
@@ -71,6 +73,7 @@ class CodeCache {
   void adopt(Block* block);
   void add_links(Block* block);
   void add_pad(const Block& block);
+  void chain_pads(uint64_t pc);
   void remove_pad(uint64_t pc);
   bool has_pad(uint64_t pc) const;
   void patch(uint64_t field, uint64_t target);
@@ -82,10 +85,10 @@ class CodeCache {
   std::array<uint64_t, layout::kArenas.size()> next_;  // first free host address of each arena
   // By arena, in the order of host addresses.
   std::array<std::vector<std::unique_ptr<Block>>, layout::kArenas.size()> blocks_;
-  std::unordered_map<uint64_t, Block*> by_pc_;
-  std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // guest page -> pcs of live blocks
+  std::unordered_map<uint64_t, Block*> by_entry_;
+  std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // guest page -> live entries
   std::unordered_map<uint64_t, uint64_t> splits_;  // guest pc -> host address of phase 1
-  std::unordered_map<uint64_t, std::vector<Incoming>> incoming_;  // by target pc, linked or not
+  std::unordered_map<uint64_t, std::vector<Incoming>> incoming_;  // by target entry, linked or not
   std::unordered_map<uint16_t, std::vector<Pad>> pads_;           // by index, the first first
   uint64_t epoch_ = 1;                                            // of GuestMemory::executable
   uint64_t instructions_ = 0;

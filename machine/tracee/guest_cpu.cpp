@@ -16,8 +16,9 @@ namespace {
 
 using translator::ExitKind;
 
-static_assert(offsetof(heddle_task_state, ticks_left) == HEDDLE_STATE_TICKS_LEFT);
-static_assert(offsetof(heddle_task_state, spill) == HEDDLE_STATE_SPILL);
+static_assert(offsetof(heddle_hot_state, ticks_left) == HEDDLE_HOT_TICKS_LEFT);
+static_assert(offsetof(heddle_hot_state, spill) == HEDDLE_HOT_SPILL);
+static_assert(offsetof(heddle_hot_state, transfer) == HEDDLE_HOT_TRANSFER);
 static_assert(offsetof(heddle_task_state, split_value) == HEDDLE_STATE_SPLIT_VALUE);
 static_assert(offsetof(heddle_task_state, access_next) == HEDDLE_STATE_ACCESS_NEXT);
 static_assert(offsetof(heddle_task_state, fs_base) == HEDDLE_STATE_FS_BASE);
@@ -133,14 +134,23 @@ bool GuestCpu::retreat() {
   return true;
 }
 
+heddle_hot_state& GuestCpu::hot() const {
+  return *process_.shared_code()->hot;
+}
+
+// The tick that takes ticks_left below 0 is the last of the budget.
+void GuestCpu::grant(Ticks ticks, Ticks budget) {
+  hot().ticks_left = static_cast<int64_t>(budget - 1);
+  hot().ticks_granted = static_cast<int64_t>(ticks + budget - 1);
+}
+
 void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t points) {
   if (budget == 0 || points == 0) throw std::logic_error("a run needs a budget");
   heddle_task_state state = load_state();
   collect_log(state);
   state.task = context.task;
   state.calls_left = calls_;
-  state.ticks_left = budget;
-  state.ticks_granted = context.ticks + budget;
+  grant(context.ticks, budget);
   state.points_left = points;
   state.split_value = context.split_value;
   state.fs_base = context.registers[Register::fs_base];
@@ -151,11 +161,23 @@ void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) 
   store_state(context, budget, points);
   auto regs = to_host(context.registers, thread_.registers());
   const uint64_t pc = context.registers[Register::rip];
-  regs.rip = context.phase == 0 ? cache_->enter(pc, process_.memory())
-                                : cache_->enter_split(pc, process_.memory());
+  if (context.phase == 0)
+    regs.rip = enter(pc, regs);
+  else
+    regs.rip = cache_->enter_split(pc, process_.memory());
   regs.gs_base = state_;
   thread_.set_registers(regs);
   thread_.resume();
+}
+
+// A thread with all registers of the guest's goes on at `pc`.
+uint64_t GuestCpu::enter(uint64_t pc, const user_regs_struct& regs) {
+  const bool lent = cache_->options().fast;
+  if (lent) {
+    const Registers registers = to_guest(regs);
+    for (const auto& [reg, slot] : translator::kLent) hot().spill[slot] = registers[reg];
+  }
+  return cache_->enter(pc, lent, process_.memory());
 }
 
 void GuestCpu::start_exact(const TaskContext& context, translator::Stop stop) {
@@ -193,14 +215,18 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
   auto& memory = process_.memory();
   heddle_task_state state{};
   // The task as the guest would see it: at `pc`, spilled registers back in place.
-  const auto settle = [&](uint64_t pc, const std::vector<translator::Spill>& spills,
-                          uint8_t phase) {
+  const auto settle = [&](uint64_t pc, const translator::Spills& spills, uint8_t phase,
+                          uint8_t uncounted = 0) {
     context.registers = to_guest(regs);
-    for (const auto& spill : spills) context.registers[spill.reg] = state.spill[spill.slot];
+    const Registers host = context.registers;
+    for (const auto& [reg, slot] : spills)
+      context.registers[reg] = slot < translator::Spill::kHeld
+                                   ? hot().spill[slot]
+                                   : host.values[slot - translator::Spill::kHeld];
     context.registers[Register::rip] = pc;
     context.registers[Register::rflags] =
         translator::canonical_flags(GuestCode(memory), pc, context.registers[Register::rflags]);
-    context.ticks = state.ticks_granted - state.ticks_left;
+    context.ticks = static_cast<Ticks>(hot().ticks_granted - hot().ticks_left) + uncounted;
     context.phase = phase;
     context.split_value = phase == 0 ? 0 : state.split_value;
   };
@@ -217,7 +243,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
     if (const auto* site = cache_->exit_at(regs.rip - 1)) {
       out.site = site;
       if (site->kind == ExitKind::link) {
-        regs.rip = cache_->enter(site->pc, memory);
+        regs.rip = cache_->enter(site->pc, !site->spills.empty(), memory);
         thread_.set_registers(regs);
         thread_.resume();
         return std::nullopt;
@@ -276,13 +302,13 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
   }
   // The lookup table leads to address 0 where it has no pad for an indirect transfer's target.
   if (info.si_signo == SIGSEGV && synchronous(info) && regs.rip == 0) {
-    const uint64_t target = regs.rcx;
+    const uint64_t target = regs.r11;
     if (!canonical(target)) {
       // The transfer faults itself, as if it had not begun.
       state = load_state();
-      const auto* transfer = cache_->transfer_at(state.transfer);
+      const auto* transfer = cache_->transfer_at(hot().transfer);
       if (!transfer) throw std::logic_error("an indirect transfer from nowhere");
-      settle(transfer->pc, {{Register::rcx, 1}, {Register::r11, 2}}, 0);
+      settle(transfer->pc, translator::kLent, 0);
       context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{transfer->stack_change});
       return fault(SIGSEGV, SI_KERNEL, 0);
     }
@@ -304,7 +330,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         return out;
       }
       state = load_state();
-      settle(origin->pc, origin->spills, 0);
+      settle(origin->pc, origin->spills, 0, origin->uncounted);
       out.kind = Exit::Kind::fault;
       out.info = info;
       if (info.si_signo == SIGFPE || info.si_signo == SIGILL)
@@ -342,19 +368,16 @@ Exit GuestCpu::run_exact(TaskContext& context, translator::Stop stop) {
 
 void GuestCpu::keep_running(bool soon) {
   if (soon && !retreat()) {
-    auto state = load_state();
-    auto& memory = process_.memory();
-    memory.store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
-    // A count of 0 is a budget exit already under way.
-    if (state.ticks_left > 1) {
+    process_.memory().store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
+    // Below 0 a budget exit is under way already.
+    if (const int64_t left = hot().ticks_left; left > 0) {
       auto regs = thread_.registers();
       if (const auto* origin = cache_->origin_at(regs.rip); origin && origin->counting) {
-        regs.rcx -= state.ticks_left - 1;
+        regs.rcx -= static_cast<uint64_t>(left);
         thread_.set_registers(regs);
       }
-      memory.store<uint64_t>(state_ + offsetof(heddle_task_state, ticks_granted),
-                             state.ticks_granted - (state.ticks_left - 1));
-      memory.store<uint64_t>(state_ + HEDDLE_STATE_TICKS_LEFT, 1);
+      hot().ticks_granted -= left;
+      hot().ticks_left = 0;
     }
   }
   thread_.resume();
@@ -363,9 +386,7 @@ void GuestCpu::keep_running(bool soon) {
 void GuestCpu::resume_here(Ticks budget, uint64_t points) {
   heddle_task_state state = load_state();
   collect_log(state);
-  const Ticks ticks = state.ticks_granted - state.ticks_left;
-  state.ticks_left = budget;
-  state.ticks_granted = ticks + budget;
+  grant(static_cast<Ticks>(hot().ticks_granted - hot().ticks_left), budget);
   state.points_left = points;
   process_.memory().store(state_, state);
   thread_.resume();
@@ -386,7 +407,8 @@ void GuestCpu::collect_log(heddle_task_state& state) {
   process_.memory().read(layout::kAccessLog.start, {reinterpret_cast<uint8_t*>(entries.data()),
                                                     entries.size() * sizeof(heddle_access_entry)});
   for (const auto& e : entries)
-    logged_.push_back({e.address, state.ticks_granted - e.ticks_left, e.pc, e.size, e.kind});
+    logged_.push_back(
+        {e.address, static_cast<Ticks>(hot().ticks_granted - e.ticks_left), e.pc, e.size, e.kind});
   state.access_next = layout::kAccessLog.start;
 }
 

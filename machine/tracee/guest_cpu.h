@@ -109,6 +109,9 @@ class GuestCpu {
 
  private:
   heddle_task_state load_state() const;
+  heddle_hot_state& hot() const;
+  void grant(Ticks ticks, Ticks budget);
+  uint64_t enter(uint64_t pc, const user_regs_struct& regs);
   bool retreat();
   void store_state(const TaskContext& context, Ticks budget, uint64_t points);
 

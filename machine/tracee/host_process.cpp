@@ -150,6 +150,7 @@ SharedCode::~SharedCode() {
   for (size_t i = 0; i < arenas.size(); ++i)
     if (arenas[i]) munmap(arenas[i], layout::kArenas[i].size);
   if (lookup) munmap(lookup, layout::kLookupTable.size);
+  if (hot) munmap(hot, layout::kHotStateSize);
 }
 
 HostProcess HostProcess::start(const Program& program) {
@@ -242,14 +243,25 @@ void HostProcess::install() {
   map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
 
   code_ = std::make_shared<SharedCode>();
-  code_->lookup = share(thread_, layout::kLookupTable, PROT_READ);
-  for (size_t i = 0; i < layout::kArenas.size(); ++i)
-    code_->arenas[i] = share(thread_, layout::kArenas[i], PROT_READ | PROT_EXEC);
+  share_code(thread_, *code_);
 }
 
-// Memory of both, over what was there. By a memfd that the guest's process makes and that is taken
-// out of it: no descriptor of ours shows in the guest.
-uint8_t* HostProcess::share(HostThread& by, layout::Range range, uint64_t guest_prot) {
+void HostProcess::share_code(HostThread& by, SharedCode& code) {
+  const auto& lookup = layout::kLookupTable;
+  code.lookup = share(by, {&lookup.start, 1}, lookup.size, PROT_READ);
+  std::array<uint64_t, layout::kArenas.size()> starts;
+  for (size_t i = 0; i < starts.size(); ++i) {
+    starts[i] = layout::kArenas[i].start;
+    code.arenas[i] = share(by, {&starts[i], 1}, layout::kArenas[i].size, PROT_READ | PROT_EXEC);
+  }
+  code.hot = reinterpret_cast<heddle_hot_state*>(
+      share(by, starts, layout::kHotStateSize, PROT_READ | PROT_WRITE));
+}
+
+// By a memfd that the guest's process makes and that is taken out of it: no descriptor of ours
+// shows in the guest.
+uint8_t* HostProcess::share(HostThread& by, std::span<const uint64_t> places, uint64_t size,
+                            uint64_t guest_prot) {
   const auto check = [](int64_t result, const char* what) {
     if (result < 0)
       throw std::system_error(static_cast<int>(-result), std::generic_category(), what);
@@ -263,13 +275,14 @@ uint8_t* HostProcess::share(HostThread& by, layout::Range range, uint64_t guest_
   const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, remote, 0));
   close(pidfd);
   if (fd < 0) fail("pidfd_getfd");
-  if (ftruncate(fd, static_cast<off_t>(range.size)) != 0) fail("sizing the code cache");
-  check(remote_syscall(by, SYS_mmap,
-                       {range.start, range.size, guest_prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
-                        remote, 0}),
-        "placing the code cache in the program's address space");
+  if (ftruncate(fd, static_cast<off_t>(size)) != 0) fail("sizing the code cache");
+  for (const uint64_t place : places)
+    check(remote_syscall(
+              by, SYS_mmap,
+              {place, size, guest_prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, remote, 0}),
+          "placing the code cache in the program's address space");
   remote_syscall(by, SYS_close, {remote});
-  void* here = mmap(nullptr, range.size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  void* here = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
   close(fd);
   if (here == MAP_FAILED) fail("mapping the code cache");
   return static_cast<uint8_t*>(here);
@@ -278,11 +291,14 @@ uint8_t* HostProcess::share(HostThread& by, layout::Range range, uint64_t guest_
 std::shared_ptr<SharedCode> HostProcess::make_code_private(
     HostThread& by, const std::array<uint64_t, layout::kArenas.size()>& used) {
   auto own = std::make_shared<SharedCode>();
-  own->lookup = share(by, layout::kLookupTable, PROT_READ);
+  share_code(by, *own);
+  *own->hot = *code_->hot;
   std::memcpy(own->lookup, code_->lookup, layout::kLookupTable.size);
   for (size_t i = 0; i < layout::kArenas.size(); ++i) {
-    own->arenas[i] = share(by, layout::kArenas[i], PROT_READ | PROT_EXEC);
-    std::memcpy(own->arenas[i], code_->arenas[i], used[i] - layout::kArenas[i].start);
+    const uint64_t size = used[i] - layout::kArenas[i].start;
+    if (size > layout::kHotStateSize)
+      std::memcpy(own->arenas[i] + layout::kHotStateSize, code_->arenas[i] + layout::kHotStateSize,
+                  size - layout::kHotStateSize);
   }
   code_ = own;
   return own;

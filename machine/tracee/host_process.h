@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "machine/runtime/task_state.h"
 #include "machine/tracee/host_thread.h"
 #include "machine/tracee/layout.h"
 #include "machine/tracee/process_memory.h"
@@ -30,8 +31,8 @@ struct Program {
   std::vector<int> ignored_signals{};    // with SIG_IGN from its beginning, besides inherited ones
 };
 
-// Memory that the supervisor and every process forked from the first one share: translated code and
-// the lookup table. Owns the supervisor's mappings of it.
+// Memory that the supervisor and every process forked from the first one share: translated code,
+// the lookup table and the hot state. Owns the supervisor's mappings of it.
 class SharedCode {
  public:
   SharedCode() = default;
@@ -41,6 +42,7 @@ class SharedCode {
 
   std::array<uint8_t*, layout::kArenas.size()> arenas{};
   uint8_t* lookup = nullptr;
+  heddle_hot_state* hot = nullptr;
 };
 
 class HostProcess {
@@ -99,7 +101,10 @@ class HostProcess {
   }
 
  private:
-  uint8_t* share(HostThread& by, layout::Range range, uint64_t guest_prot);
+  // Memory of both, over what was there, at each of `places`; null ends them.
+  uint8_t* share(HostThread& by, std::span<const uint64_t> places, uint64_t size,
+                 uint64_t guest_prot);
+  void share_code(HostThread& by, SharedCode& code);
 
   HostThread thread_;
   std::unique_ptr<ProcessMemory> memory_;

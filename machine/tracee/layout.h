@@ -32,12 +32,21 @@ inline constexpr Range kFixed{0x6000'0000, 0x900'0000};
 // Code arenas: translated code lies within 2 GiB of its source, so RIP-relative operands are only
 // re-biased. One each for what the kernel places at the bottom (static executables), the middle
 // (position-independent executables) and the top (libraries) of an address space that is not
-// randomised.
+// randomised. The first page of each is the hot state (machine/runtime/task_state.h); code follows.
 inline constexpr std::array<Range, 3> kArenas{{
     {0x7000'0000, 0x800'0000},
     {0x5555'4555'4000, 0x800'0000},
     {0x7fff'd000'0000, 0x800'0000},
 }};
+
+inline constexpr uint64_t kHotStateSize = 0x1000;
+
+// The hot state as code at host address `host` addresses it.
+inline uint64_t hot_state(uint64_t host) {
+  for (const auto& arena : kArenas)
+    if (arena.contains(host)) return arena.start;
+  return kArenas[0].start;
+}
 
 // Scratch for the calls with large buffers, mapped when a task makes its first.
 inline constexpr Range kLargeScratch{0x2a00'0000'0000, 0x100'0000'0000};

@@ -1,11 +1,84 @@
 #include "machine/translator/block.h"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
 namespace heddle::translator {
 
 using namespace asmjit;
+
+namespace {
+
+std::optional<SpecialInstruction> special_instruction(const Instruction& in) {
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_RDTSC:
+      return SpecialInstruction::rdtsc;
+    case ZYDIS_MNEMONIC_RDTSCP:
+      return SpecialInstruction::rdtscp;
+    case ZYDIS_MNEMONIC_CPUID:
+      return SpecialInstruction::cpuid;
+    case ZYDIS_MNEMONIC_RDRAND:
+      return SpecialInstruction::rdrand;
+    case ZYDIS_MNEMONIC_RDSEED:
+      return SpecialInstruction::rdseed;
+    case ZYDIS_MNEMONIC_RDPID:
+      return SpecialInstruction::rdpid;
+    case ZYDIS_MNEMONIC_XGETBV:
+      return SpecialInstruction::xgetbv;
+    default:
+      return std::nullopt;
+  }
+}
+
+bool traps(const Instruction& in) {
+  return in.info.mnemonic == ZYDIS_MNEMONIC_INT3 || in.info.mnemonic == ZYDIS_MNEMONIC_INT1;
+}
+
+bool illegal(const Instruction& in) {
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_UD0:
+    case ZYDIS_MNEMONIC_UD1:
+    case ZYDIS_MNEMONIC_UD2:
+    case ZYDIS_MNEMONIC_XBEGIN:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool uses_lent(const Instruction& in) {
+  const auto lent = [](ZydisRegister reg) {
+    const auto number = general_register(reg);
+    return number == Register::r10 || number == Register::r11;
+  };
+  for (unsigned i = 0; i < in.info.operand_count; ++i) {
+    const auto& op = in.operands[i];
+    if (op.type == ZYDIS_OPERAND_TYPE_REGISTER && lent(op.reg.value)) return true;
+    if (op.type == ZYDIS_OPERAND_TYPE_MEMORY && (lent(op.mem.base) || lent(op.mem.index)))
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool Block::copied(const Instruction& in) {
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_SYSCALL:
+    case ZYDIS_MNEMONIC_JRCXZ:
+    case ZYDIS_MNEMONIC_JECXZ:
+    case ZYDIS_MNEMONIC_LOOP:
+    case ZYDIS_MNEMONIC_LOOPE:
+    case ZYDIS_MNEMONIC_LOOPNE:
+    case ZYDIS_MNEMONIC_JMP:
+    case ZYDIS_MNEMONIC_CALL:
+    case ZYDIS_MNEMONIC_RET:
+      return false;
+    default:
+      return !special_instruction(in) && !traps(in) && !illegal(in) && !refused(in);
+  }
+}
 
 Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options)
     : source_(source), pc_(pc), host_base_(host_base), options_(options) {
@@ -17,9 +90,15 @@ Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Op
 }
 
 Translation Block::translate() {
+  lent_ = options_.fast && options_.lent;
   if (options_.landing) landing();
+  t_.lent = lent_;
   t_.entry = offset();
   uint64_t pc = pc_;
+  std::vector<Instruction> body;
+  if (options_.fast) body = loop_body();
+  if (lent_ && std::ranges::any_of(body, uses_lent)) body.clear();
+  if (!body.empty()) enter_unrolled(body);
   if (options_.max_instructions == 0) {
     t_.end = pc + 1;
     link(pc);
@@ -43,10 +122,13 @@ Translation Block::translate() {
       break;
     }
   }
+  lent_ = t_.lent;
+  if (!body.empty()) unrolled(body);
   return finish();
 }
 
 bool Block::instruction(const Instruction& in) {
+  if (lent_ && uses_lent(in)) take_back(in.pc);
   const bool stop_here = options_.stop && options_.stop->pc == in.pc;
   if (stop_here && options_.stop->phase == 0) {
     exit(ExitKind::stop, in.pc);
@@ -56,43 +138,21 @@ bool Block::instruction(const Instruction& in) {
     exit(ExitKind::hook, in.pc);
     origin(in.pc);
   }
-  switch (in.info.mnemonic) {
-    case ZYDIS_MNEMONIC_SYSCALL:
-      syscall(in);
-      return false;
-    case ZYDIS_MNEMONIC_RDTSC:
-      special(in, SpecialInstruction::rdtsc);
-      return false;
-    case ZYDIS_MNEMONIC_RDTSCP:
-      special(in, SpecialInstruction::rdtscp);
-      return false;
-    case ZYDIS_MNEMONIC_CPUID:
-      special(in, SpecialInstruction::cpuid);
-      return false;
-    case ZYDIS_MNEMONIC_RDRAND:
-      special(in, SpecialInstruction::rdrand);
-      return false;
-    case ZYDIS_MNEMONIC_RDSEED:
-      special(in, SpecialInstruction::rdseed);
-      return false;
-    case ZYDIS_MNEMONIC_RDPID:
-      special(in, SpecialInstruction::rdpid);
-      return false;
-    case ZYDIS_MNEMONIC_XGETBV:
-      special(in, SpecialInstruction::xgetbv);
-      return false;
-    case ZYDIS_MNEMONIC_INT3:
-    case ZYDIS_MNEMONIC_INT1:
-      exit(ExitKind::trap, in.pc).length = in.info.length;
-      return false;
-    case ZYDIS_MNEMONIC_UD0:
-    case ZYDIS_MNEMONIC_UD1:
-    case ZYDIS_MNEMONIC_UD2:
-    case ZYDIS_MNEMONIC_XBEGIN:
-      exit(ExitKind::illegal, in.pc).length = in.info.length;
-      return false;
-    default:
-      break;
+  if (in.info.mnemonic == ZYDIS_MNEMONIC_SYSCALL) {
+    syscall(in);
+    return false;
+  }
+  if (const auto which = special_instruction(in)) {
+    special(in, *which);
+    return false;
+  }
+  if (traps(in)) {
+    exit(ExitKind::trap, in.pc).length = in.info.length;
+    return false;
+  }
+  if (illegal(in)) {
+    exit(ExitKind::illegal, in.pc).length = in.info.length;
+    return false;
   }
   if (refused(in)) {
     exit(ExitKind::unsupported, in.pc).length = in.info.length;
@@ -192,13 +252,15 @@ void Block::syscall(const Instruction& in) {
   exit(ExitKind::syscall, in.pc).length = in.info.length;
   a_.bind(served);
   origin(in.next());
+  if (options_.fast) lend(in.next());
   link(in.next());
 }
 
 Translation Block::finish() {
   origin(t_.end);
   for (const auto& pending : links_) {
-    t_.links.push_back({pending.offset, offset(), pending.target});
+    lent_ = pending.lent;
+    t_.links.push_back({pending.offset, offset(), pending.target, pending.lent});
     exit(ExitKind::link, pending.target);
   }
   // Constants lie behind the code, which ends with the links' exits or a jump.
@@ -219,6 +281,11 @@ Translation Block::finish() {
   for (size_t i = 0; i < constants_.size(); ++i) {
     const auto displacement = static_cast<int32_t>(places[i] - (constants_[i].field + 4));
     std::memcpy(t_.code.data() + constants_[i].field, &displacement, sizeof displacement);
+  }
+  for (const auto& jump : jumps_) {
+    const auto displacement = static_cast<int32_t>(
+        static_cast<uint32_t>(code_.labelOffset(jump.label)) - (jump.field + 4));
+    std::memcpy(t_.code.data() + jump.field, &displacement, sizeof displacement);
   }
   if (t_.landing) t_.landing->next = places.front();
   for (const auto& field : addresses_) {

@@ -27,25 +27,41 @@ class Block {
   void syscall(const Instruction& in);
   Translation finish();
 
+  static bool copied(const Instruction& in);  // translates to itself; a conditional branch too
+
   // transfers.cpp: branches, calls, returns and the tick.
   bool transfer(const Instruction& in);  // false: not a transfer of control
   void conditional(const Instruction& in);
   void counted_branch(const Instruction& in);  // loop, jrcxz and their like
   void push_return_address(uint64_t address);
-  void spill_for_indirect(uint64_t pc);
-  void load_target(const Instruction& in);  // into rcx
+  void lend(uint64_t pc);  // the registers of kLent, if they are not
+  void take_back(uint64_t pc);
+  void hold_rcx();  // in r11 where that is lent, else in slot 0
+  void release_rcx();
+  Spills holding_rcx() const;               // what is spilled between the two
+  void load_target(const Instruction& in);  // into r11
   void tick_and_link(uint64_t target);
+  // Changes no flag and leaves ecx zero where ticks_left is below 0.
+  void count_tick(uint64_t pc, const Spills& spills);  // in rcx, which is held
+  // Takes `ticks` off ticks_left without looking at it; no flag and no register changes.
+  void count_ticks(uint64_t pc, uint8_t ticks);
   void link(uint64_t target);
   void link_if(uint8_t condition, uint64_t target);
-  // Goes where rcx says; the transfer has added to rsp.
+  void jump_if(uint8_t condition, asmjit::Label label);
+  // Goes where r11 says; the transfer has added to rsp.
   void indirect(const Instruction& in, int32_t stack_change);
   void landing();
+
+  // unroll.cpp: a loop that is one block.
+  std::vector<Instruction> loop_body() const;
+  void enter_unrolled(const std::vector<Instruction>& body);
+  void unrolled(const std::vector<Instruction>& body);
 
   // instrument.cpp: access log, access points, splitting.
   void log_accesses(const Instruction& in);
   void log_access(const Instruction& in, const OperandAccess& access);
   void log_call(uint64_t pc, Register argument);
-  void log_entry(uint64_t pc, const std::vector<Spill>& spills);
+  void log_entry(uint64_t pc, const Spills& spills);
   void load_address(const Instruction& in, const OperandAccess& access);  // into rax
   void point(uint64_t pc, uint8_t phase);
   bool splittable(const Instruction& in) const;
@@ -54,13 +70,20 @@ class Block {
 
   // emit.cpp
   static Mem state(uint32_t offset, uint32_t size = 8);
+  // An instruction with a rip-relative operand in the hot state; `immediate` bytes follow it.
+  void hot(std::initializer_list<uint8_t> opcode, uint8_t reg, uint32_t field,
+           uint32_t immediate = 0);
+  void hot_load(Register reg, uint32_t field);
+  void hot_store(Register reg, uint32_t field);
+  void tick(uint8_t ticks);  // sub ticks_left, ticks
   static Gp gp(Register reg, uint32_t size = 8);
   Mem memory(const Instruction& in, unsigned operand, bool with_segment) const;
   void spill(Register reg, uint8_t slot);
   void unspill(Register reg, uint8_t slot);
-  void origin(uint64_t pc, std::vector<Spill> spills = {}, bool access_log = false);
-  void count_tick(uint64_t pc, const std::vector<Spill>& spills);  // leaves ticks_left in rcx
-  ExitSite& exit(ExitKind kind, uint64_t pc);                      // emits the int3
+  void origin(uint64_t pc) { origin(pc, spills()); }
+  void origin(uint64_t pc, Spills spills, bool access_log = false);
+  Spills spills() const { return lent_ ? kLent : Spills(); }
+  ExitSite& exit(ExitKind kind, uint64_t pc);  // emits the int3
   void store_address(uint32_t state_offset, const asmjit::Label& label);
   void store_constant(uint32_t state_offset, uint64_t value);
   uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }
@@ -71,12 +94,17 @@ class Block {
   struct PendingLink {
     uint32_t offset;
     uint64_t target;
+    bool lent;
   };
   struct AddressField {  // a 64-bit host address stored as two immediates
     uint32_t low, high;  // offsets of the 4-byte immediates
     asmjit::Label label;
   };
 
+  struct Jump {
+    uint32_t field;  // offset of its rel32
+    asmjit::Label label;
+  };
   struct Constant {
     uint32_t field;  // offset of the disp32 that leads to it, the last bytes of its instruction
     uint64_t value;
@@ -89,9 +117,12 @@ class Block {
   asmjit::CodeHolder code_;
   asmjit::x86::Assembler a_;
   Translation t_;
+  bool lent_ = false;  // the registers of kLent, here
   std::vector<PendingLink> links_;
   std::vector<AddressField> addresses_;
   std::vector<Constant> constants_;
+  std::vector<Jump> jumps_;
+  asmjit::Label plain_, unrolled_;  // of a loop that is one block: its two forms
 };
 
 }  // namespace heddle::translator

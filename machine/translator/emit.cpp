@@ -1,5 +1,6 @@
 #include <stdexcept>
 
+#include "machine/tracee/layout.h"
 #include "machine/translator/block.h"
 
 namespace heddle::translator {
@@ -67,17 +68,42 @@ void Block::check(Error error, const char* what) const {
                            DebugUtils::errorAsString(error));
 }
 
+void Block::hot(std::initializer_list<uint8_t> opcode, uint8_t reg, uint32_t field,
+                uint32_t immediate) {
+  bytes(opcode);
+  const uint64_t end = host_base_ + offset() + 5 + immediate;
+  const auto to = static_cast<uint32_t>(layout::hot_state(host_base_) + field - end);
+  bytes({static_cast<uint8_t>(5 | (reg & 7) << 3), static_cast<uint8_t>(to),
+         static_cast<uint8_t>(to >> 8), static_cast<uint8_t>(to >> 16),
+         static_cast<uint8_t>(to >> 24)});
+}
+
+void Block::hot_load(Register reg, uint32_t field) {
+  const auto number = static_cast<uint8_t>(reg);
+  hot({static_cast<uint8_t>(0x48 | (number >> 3) << 2), 0x8b}, number, field);
+}
+
+void Block::hot_store(Register reg, uint32_t field) {
+  const auto number = static_cast<uint8_t>(reg);
+  hot({static_cast<uint8_t>(0x48 | (number >> 3) << 2), 0x89}, number, field);
+}
+
+void Block::tick(uint8_t ticks) {
+  hot({0x48, 0x83}, 5, HEDDLE_HOT_TICKS_LEFT, 1);
+  bytes({ticks});
+}
+
 void Block::spill(Register reg, uint8_t slot) {
-  check(a_.mov(state(HEDDLE_STATE_SPILL + 8u * slot), gp(reg)), "a spill");
+  hot_store(reg, HEDDLE_HOT_SPILL + 8u * slot);
 }
 
 void Block::unspill(Register reg, uint8_t slot) {
-  check(a_.mov(gp(reg), state(HEDDLE_STATE_SPILL + 8u * slot)), "a reload");
+  hot_load(reg, HEDDLE_HOT_SPILL + 8u * slot);
 }
 
-void Block::origin(uint64_t pc, std::vector<Spill> spills, bool access_log) {
+void Block::origin(uint64_t pc, Spills spills, bool access_log) {
   if (!t_.origins.empty() && t_.origins.back().offset == offset()) t_.origins.pop_back();
-  t_.origins.push_back({offset(), pc, std::move(spills), access_log});
+  t_.origins.push_back({offset(), pc, spills, access_log});
 }
 
 ExitSite& Block::exit(ExitKind kind, uint64_t pc) {
@@ -85,6 +111,7 @@ ExitSite& Block::exit(ExitKind kind, uint64_t pc) {
   site.offset = offset();
   site.kind = kind;
   site.pc = pc;
+  site.spills = spills();
   bytes({0xcc});
   t_.exits.push_back(std::move(site));
   return t_.exits.back();

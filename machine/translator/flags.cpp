@@ -1,4 +1,4 @@
-// Liveness of the status flags along straight-line code.
+// Liveness of the status flags along code that has one way to go.
 #include "machine/translator/decode.h"
 
 namespace heddle::translator {
@@ -58,6 +58,16 @@ bool transfers_or_observes(const Instruction& in) {
   }
 }
 
+// Where a direct jump or call, which leaves the flags alone, leads.
+std::optional<uint64_t> goes_on_at(const Instruction& in) {
+  const bool direct =
+      (in.info.mnemonic == ZYDIS_MNEMONIC_JMP || in.info.mnemonic == ZYDIS_MNEMONIC_CALL) &&
+      in.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
+      in.info.meta.branch_type != ZYDIS_BRANCH_TYPE_FAR;
+  if (!direct) return std::nullopt;
+  return direct_target(in);
+}
+
 }  // namespace
 
 uint64_t dead_status_flags(const CodeSource& source, uint64_t pc) {
@@ -65,7 +75,12 @@ uint64_t dead_status_flags(const CodeSource& source, uint64_t pc) {
   uint64_t open = kStatusFlags, dead = 0;  // neither read nor written yet; written first
   for (int i = 0; i < kWindow && open != 0; ++i) {
     const auto in = decode(source, pc);
-    if (!in || transfers_or_observes(*in) || (in->next() - 1) >> 12 != page) break;
+    if (!in || pc >> 12 != page || (in->next() - 1) >> 12 != page) break;
+    if (const auto target = goes_on_at(*in)) {
+      pc = *target;
+      continue;
+    }
+    if (transfers_or_observes(*in)) break;
     if (const auto* flags = in->info.cpu_flags) {
       open &= ~static_cast<uint64_t>(flags->tested);
       if (!writes_conditionally(*in)) {

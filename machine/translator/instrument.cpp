@@ -21,7 +21,7 @@ void Block::log_accesses(const Instruction& in) {
 }
 
 void Block::log_access(const Instruction& in, const OperandAccess& access) {
-  const std::vector<Spill> spills{{Register::rax, 0}, {Register::rcx, 1}};
+  const Spills spills{{Register::rax, 0}, {Register::rcx, 1}};
   spill(Register::rax, 0);
   spill(Register::rcx, 1);
   origin(in.pc, spills);
@@ -44,20 +44,20 @@ void Block::log_access(const Instruction& in, const OperandAccess& access) {
 }
 
 // Address, ticks and pc of an entry; the address is in rax. Leaves the entry's own in rcx.
-void Block::log_entry(uint64_t pc, const std::vector<Spill>& spills) {
+void Block::log_entry(uint64_t pc, const Spills& spills) {
   a_.mov(x86::rcx, state(HEDDLE_STATE_ACCESS_NEXT));
   // The one store that can fall on the log's guard page: entries never straddle a page.
   origin(pc, spills, true);
   a_.mov(x86::ptr(x86::rcx, 0, 8), x86::rax);
   origin(pc, spills);
-  a_.mov(x86::rax, state(HEDDLE_STATE_TICKS_LEFT));
+  hot_load(Register::rax, HEDDLE_HOT_TICKS_LEFT);
   a_.mov(x86::ptr(x86::rcx, 8, 8), x86::rax);
   a_.mov(x86::rax, imm(pc));
   a_.mov(x86::ptr(x86::rcx, 16, 8), x86::rax);
 }
 
 void Block::log_call(uint64_t pc, Register argument) {
-  const std::vector<Spill> spills{{Register::rax, 0}, {Register::rcx, 1}};
+  const Spills spills{{Register::rax, 0}, {Register::rcx, 1}};
   spill(Register::rax, 0);
   spill(Register::rcx, 1);
   origin(pc, spills);
@@ -92,7 +92,7 @@ void Block::load_address(const Instruction& in, const OperandAccess& access) {
     a_.mov(x86::rcx, x86::rax);
     a_.lahf();
     a_.seto(x86::al);
-    a_.mov(state(HEDDLE_STATE_SPILL + 16), x86::rax);
+    spill(Register::rax, 2);
     const auto reg = *general_register(offset.reg.value);
     if (reg == Register::rax || reg == Register::rcx)
       unspill(Register::rax, reg == Register::rax ? 0 : 1);
@@ -191,7 +191,7 @@ bool Block::split(const Instruction& in, bool with_point, bool with_stop) {
   ZyanUSize length = sizeof operation;
   if (!ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&request, operation, &length))) return false;
 
-  const std::vector<Spill> spills{{*scratch, 3}};
+  const Spills spills{{*scratch, 3}};
   spill(*scratch, 3);
   origin(in.pc, spills);
   const Mem address = memory(in, 0, true);

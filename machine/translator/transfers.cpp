@@ -6,88 +6,142 @@ namespace heddle::translator {
 using namespace asmjit;
 
 namespace {
-const std::vector<Spill> kIndirectSpills{{Register::rcx, 1}, {Register::r11, 2}};
-}
+
+constexpr Spill kRcxInR10{Register::rcx, Spill::kHeld + static_cast<uint8_t>(Register::r10)};
+constexpr Spill kRcxInR11{Register::rcx, Spill::kHeld + static_cast<uint8_t>(Register::r11)};
+constexpr Spill kLentR10{Register::r10, 1}, kLentR11{Register::r11, 2};
+constexpr Spills kLandingSpills{kRcxInR10, kLentR10, kLentR11};
+constexpr uint8_t kNotSign = 9;  // the condition ns
+
+}  // namespace
 
 void Block::link(uint64_t target) {
   bytes({0xe9, 0, 0, 0, 0});
-  links_.push_back({offset() - 4, target});
+  links_.push_back({offset() - 4, target, lent_});
 }
 
 void Block::link_if(uint8_t condition, uint64_t target) {
   bytes({0x0f, static_cast<uint8_t>(0x80 | condition), 0, 0, 0, 0});
-  links_.push_back({offset() - 4, target});
+  links_.push_back({offset() - 4, target, lent_});
 }
 
-// No flag changes.
-void Block::count_tick(uint64_t pc, const std::vector<Spill>& spills) {
-  a_.mov(x86::rcx, state(HEDDLE_STATE_TICKS_LEFT));
+void Block::jump_if(uint8_t condition, Label label) {
+  bytes({0x0f, static_cast<uint8_t>(0x80 | condition), 0, 0, 0, 0});
+  jumps_.push_back({offset() - 4, label});
+}
+
+void Block::count_tick(uint64_t pc, const Spills& spills) {
+  hot_load(Register::rcx, HEDDLE_HOT_TICKS_LEFT);
   origin(pc, spills);
   t_.origins.back().counting = true;
   a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
-  a_.mov(state(HEDDLE_STATE_TICKS_LEFT), x86::rcx);
+  hot_store(Register::rcx, HEDDLE_HOT_TICKS_LEFT);
   origin(pc, spills);
+  // movsx ecx, byte [the sign's]
+  hot({0x0f, 0xbe}, static_cast<uint8_t>(Register::rcx), HEDDLE_HOT_TICKS_LEFT + 7);
+  a_.lea(x86::ecx, x86::ptr(x86::rcx, 1));
+}
+
+void Block::count_ticks(uint64_t pc, uint8_t ticks) {
+  const auto pending = [&](uint8_t uncounted) {
+    origin(pc, holding_rcx());
+    t_.origins.back().uncounted = uncounted;
+  };
+  hold_rcx();
+  hot_load(Register::rcx, HEDDLE_HOT_TICKS_LEFT);
+  pending(ticks);
+  t_.origins.back().counting = true;
+  a_.lea(x86::rcx, x86::ptr(x86::rcx, -int32_t{ticks}));
+  hot_store(Register::rcx, HEDDLE_HOT_TICKS_LEFT);
+  pending(0);
+  release_rcx();
+}
+
+void Block::hold_rcx() {
+  if (lent_)
+    a_.mov(x86::r11, x86::rcx);
+  else
+    spill(Register::rcx, 0);
+}
+
+void Block::release_rcx() {
+  if (lent_)
+    a_.mov(x86::rcx, x86::r11);
+  else
+    unspill(Register::rcx, 0);
+}
+
+Spills Block::holding_rcx() const {
+  if (lent_) return {kRcxInR11, kLentR10, kLentR11};
+  return {{Register::rcx, 0}};
 }
 
 void Block::tick_and_link(uint64_t target) {
   origin(target);
-  const Label zero = a_.newLabel();
   if (status_flags_dead(source_, target)) {
-    check(a_.sub(state(HEDDLE_STATE_TICKS_LEFT), imm(1)), "a tick");
-    check(a_.short_().jz(zero), "a tick");
-    link(target);
-    a_.bind(zero);
+    tick(1);
+    link_if(kNotSign, target);
     exit(ExitKind::budget, target);
     return;
   }
-  spill(Register::rcx, 1);
-  count_tick(target, {{Register::rcx, 1}});
-  check(a_.jecxz(x86::rcx, zero), "a tick");
-  unspill(Register::rcx, 1);
+  const Label zero = a_.newLabel();
+  hold_rcx();
+  count_tick(target, holding_rcx());
+  check(a_.jecxz(x86::ecx, zero), "a tick");
+  release_rcx();
   link(target);
   a_.bind(zero);
-  unspill(Register::rcx, 1);
-  exit(ExitKind::budget, target);
+  exit(ExitKind::budget, target).spills = holding_rcx();
 }
 
 void Block::indirect(const Instruction& in, int32_t stack_change) {
   t_.indirects.push_back({offset(), in.pc, stack_change});
-  a_.mov(state(HEDDLE_STATE_TRANSFER, 4), imm(static_cast<uint32_t>(host_base_ + offset())));
-  a_.movzx(x86::r11d, x86::cx);
-  check(a_.jmp(x86::ptr(layout::kLookupTable.start, x86::r11, 3, 8)), "an indirect transfer");
+  const auto here = static_cast<uint32_t>(host_base_ + offset());
+  hot({0xc7}, 0, HEDDLE_HOT_TRANSFER, 4);  // mov dword [...], here
+  bytes({static_cast<uint8_t>(here), static_cast<uint8_t>(here >> 8),
+         static_cast<uint8_t>(here >> 16), static_cast<uint8_t>(here >> 24)});
+  a_.movzx(x86::r10d, x86::r11w);
+  check(a_.jmp(x86::ptr(layout::kLookupTable.start, x86::r10, 3, 8)), "an indirect transfer");
 }
 
-// The flags may be needed where another pad is the right one, so the comparison leaves them alone.
 void Block::landing() {
   const Label other = a_.newLabel(), zero = a_.newLabel(), here = a_.newLabel();
-  const auto negative = -static_cast<int64_t>(pc_);
-  const bool low = negative == static_cast<int32_t>(negative) && negative != INT32_MIN;
+  const bool low = static_cast<int64_t>(pc_) == static_cast<int32_t>(pc_);
+  const bool keeps_flags = !status_flags_dead(source_, pc_);
+  const Spills spills = keeps_flags ? kLandingSpills : kLent;
   // Out of line, in front: the way to the next pad and the budget exit.
-  origin(pc_, kIndirectSpills);
+  origin(pc_, spills);
   a_.bind(other);
-  if (!low) a_.mov(x86::r11, imm(pc_));
-  a_.lea(x86::rcx,
-         low ? x86::ptr(x86::rcx, static_cast<int32_t>(pc_)) : x86::ptr(x86::rcx, x86::r11));
+  if (keeps_flags) a_.mov(x86::rcx, x86::r10);
   bytes({0xff, 0x25});  // jmp [rip + ...]
   constant_operand(0);
   a_.bind(zero);
-  exit(ExitKind::budget, pc_).spills = kIndirectSpills;
-  t_.landing = Landing{offset(), 0};
-  if (!low) a_.mov(x86::r11, imm(negative));
-  a_.lea(x86::rcx,
-         low ? x86::ptr(x86::rcx, static_cast<int32_t>(negative)) : x86::ptr(x86::rcx, x86::r11));
-  check(a_.jecxz(x86::rcx, here), "a landing pad");
-  check(a_.short_().jmp(other), "a landing pad");
-  a_.bind(here);
-  if (status_flags_dead(source_, pc_)) {
-    a_.sub(state(HEDDLE_STATE_TICKS_LEFT), imm(1));
-    check(a_.short_().jz(zero), "a landing pad");
+  exit(ExitKind::budget, pc_).spills = spills;
+  t_.landing = Landing{offset(), 0, keeps_flags};
+  if (keeps_flags) {
+    a_.mov(x86::r10, x86::rcx);
+    a_.mov(x86::rcx, imm(-static_cast<int64_t>(pc_)));
+    a_.lea(x86::rcx, x86::ptr(x86::rcx, x86::r11));
+    check(a_.jecxz(x86::rcx, here), "a landing pad");
+    check(a_.short_().jmp(other), "a landing pad");
+    a_.bind(here);
+    count_tick(pc_, kLandingSpills);
+    check(a_.jecxz(x86::ecx, zero), "a landing pad");
+    a_.mov(x86::rcx, x86::r10);
   } else {
-    count_tick(pc_, kIndirectSpills);
-    check(a_.jecxz(x86::rcx, zero), "a landing pad");
+    if (low) {
+      a_.cmp(x86::r11, imm(pc_));
+    } else {
+      a_.mov(x86::r10, imm(pc_));
+      a_.cmp(x86::r11, x86::r10);
+    }
+    check(a_.short_().jne(other), "a landing pad");
+    tick(1);
+    check(a_.short_().js(zero), "a landing pad");
   }
-  unspill(Register::r11, 2);
-  unspill(Register::rcx, 1);
+  lent_ = true;
+  origin(pc_);
+  if (!options_.fast) take_back(pc_);
 }
 
 void Block::push_return_address(uint64_t address) {
@@ -103,19 +157,28 @@ void Block::push_return_address(uint64_t address) {
   constant_operand(address);
 }
 
-void Block::spill_for_indirect(uint64_t pc) {
-  for (const auto& spilled : kIndirectSpills) spill(spilled.reg, spilled.slot);
-  origin(pc, kIndirectSpills);
+void Block::lend(uint64_t pc) {
+  if (!lent_) {
+    for (const auto& [reg, slot] : kLent) spill(reg, slot);
+    lent_ = true;
+  }
+  origin(pc);
+}
+
+void Block::take_back(uint64_t pc) {
+  for (const auto& [reg, slot] : kLent) unspill(reg, slot);
+  lent_ = false;
+  origin(pc);
 }
 
 void Block::load_target(const Instruction& in) {
-  spill_for_indirect(in.pc);
+  lend(in.pc);
   const auto& op = in.operands[0];
   if (op.type == ZYDIS_OPERAND_TYPE_MEMORY) {
-    check(a_.mov(x86::rcx, memory(in, 0, true)), "an indirect target");
+    check(a_.mov(x86::r11, memory(in, 0, true)), "an indirect target");
   } else {
     const auto reg = general_register(op.reg.value);
-    if (reg != Register::rcx) check(a_.mov(x86::rcx, gp(*reg)), "an indirect target");
+    if (reg != Register::r11) check(a_.mov(x86::r11, gp(*reg)), "an indirect target");
   }
 }
 
@@ -176,8 +239,12 @@ bool Block::transfer(const Instruction& in) {
       return true;
     case ZYDIS_MNEMONIC_CALL:
       if (in.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
+        const uint64_t target = direct_target(in);
         push_return_address(in.next());
-        tick_and_link(direct_target(in));
+        if (target <= in.pc)
+          tick_and_link(target);
+        else
+          link(target);
       } else {
         load_target(in);
         push_return_address(in.next());
@@ -187,8 +254,8 @@ bool Block::transfer(const Instruction& in) {
     case ZYDIS_MNEMONIC_RET: {
       const auto extra = static_cast<int32_t>(
           in.info.raw.imm[0].size != 0 ? in.info.raw.imm[0].value.u & 0xffff : 0);
-      spill_for_indirect(in.pc);
-      a_.pop(x86::rcx);
+      lend(in.pc);
+      a_.pop(x86::r11);
       if (extra != 0) a_.lea(x86::rsp, x86::ptr(x86::rsp, extra));
       indirect(in, 8 + extra);
       return true;

@@ -2,13 +2,17 @@
 //
 // In a nutshell: a block of guest instructions, from its entry to the next unconditional transfer
 // of control, becomes host code that does the same to registers, flags, memory and stack, and that
-//   - counts a tick at every backward branch taken, call, indirect jump and return,
+//   - counts a tick at every direct transfer taken to an address at or before its own and at every
+//     indirect one: no cycle of the control flow is without,
 //   - leaves through an exit (one int3, known by its address) for what the machine must decide.
-// Guest registers stay in their own host registers; gs addresses heddle_task_state; the guest's
-// stack holds guest return addresses; nothing is ever written below the guest's rsp.
+// Guest registers stay in their own host registers; heddle_hot_state is in rip's reach, gs
+// addresses heddle_task_state; the guest's stack holds guest return addresses; nothing is ever
+// written below the guest's rsp.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <set>
@@ -31,7 +35,7 @@ enum class SpecialInstruction : uint16_t { rdtsc, rdtscp, cpuid, rdrand, rdseed,
 
 enum class ExitKind : uint8_t {
   link,         // a direct transfer to `pc` that is not linked yet
-  budget,       // ticks_left reached 0; the tick is counted, the task is at its target
+  budget,       // ticks_left is below 0; the tick is counted, the task is at its target
   syscall,      // a syscall instruction at `pc`, not executed
   special,      // a SpecialInstruction at `pc`, not executed
   trap,         // int3 or int1 at `pc`, not executed: SIGTRAP is the guest's own
@@ -43,12 +47,35 @@ enum class ExitKind : uint8_t {
   stop,         // execution reached Options::stop
 };
 
-// A register whose guest value is in heddle_task_state::spill.
+// A register whose guest value is in heddle_hot_state::spill, or in another register of the host.
 struct Spill {
+  static constexpr uint8_t kHeld = 16;  // slot kHeld + r: in the host's register r
+
   Register reg;
   uint8_t slot;
   bool operator==(const Spill&) const = default;
 };
+
+// At most three at a time.
+class Spills {
+ public:
+  constexpr Spills() = default;
+  constexpr Spills(std::initializer_list<Spill> list) {
+    for (const auto& spill : list) list_[count_++] = spill;
+  }
+  const Spill* begin() const { return list_.data(); }
+  const Spill* end() const { return list_.data() + count_; }
+  bool empty() const { return count_ == 0; }
+
+ private:
+  std::array<Spill, 3> list_{};
+  uint8_t count_ = 0;
+};
+
+// The registers that indirect transfers need. A spill and a reload at each would put the latency of
+// a store and a load between one transfer and the next, so fast translations leave them lent until
+// the guest uses one.
+inline constexpr Spills kLent{{Register::r10, 1}, {Register::r11, 2}};
 
 // An int3 of the translation.
 struct ExitSite {
@@ -61,7 +88,7 @@ struct ExitSite {
   SpecialInstruction special = SpecialInstruction::rdtsc;
   Register special_operand = Register::rax;  // rdrand, rdseed, rdpid: destination
   uint8_t special_size = 0;                  // ... and its size in bytes
-  std::vector<Spill> spills;
+  Spills spills;
 };
 // point, hook and stop: every register and flag holds its guest value at the int3 (no spills), and
 // executing on from offset + 1 performs the instruction at pc without leaving again at that point.
@@ -72,32 +99,36 @@ struct Link {
   uint32_t offset = 0;  // of the 4-byte displacement in Translation::code
   uint32_t stub = 0;    // offset of the exit's int3
   uint64_t target = 0;  // guest address
+  bool lent = false;    // see Options::lent
 };
 
-// An indirect transfer: the target goes to rcx, whose guest value is in spill slot 1, r11's to slot
-// 2, the low half of the host address of `offset` to heddle_task_state::transfer, and the lookup
-// table leads on.
+// An indirect transfer: the target goes to r11, whose guest value is in spill slot 2, r10's is in
+// slot 1 (kLent), the low half of the host address of `offset` to heddle_hot_state::transfer, and
+// the lookup table leads on.
 struct IndirectTransfer {
   uint32_t offset = 0;       // in Translation::code
   uint64_t pc = 0;           // guest address of the instruction
   int32_t stack_change = 0;  // what it has added to rsp by then
 };
 
-// Where an indirect transfer arrives: a pad that checks the target, counts the tick, puts the
-// registers back and goes on to the block's entry. If the target is another it jumps to the host
-// address at `next`, with rcx and flags as they came.
+// Where an indirect transfer arrives: a pad that checks the target, counts the tick and goes on to
+// the block's entry, with the registers back unless they stay lent. If the target is another it
+// jumps to the host address at `next`, with r11 as it came, and the flags too if they may be needed
+// at its own target: such pads come before others.
 struct Landing {
   uint32_t offset = 0;  // of the pad in Translation::code
   uint32_t next = 0;    // of the 8-byte host address
+  bool keeps_flags = false;
 };
 
 // Where host code from `offset` on (to the next entry) comes from, for faults.
 struct Origin {
   uint32_t offset = 0;
   uint64_t pc = 0;
-  std::vector<Spill> spills;
+  Spills spills;
   bool access_log = false;  // a store to the access log: rcx is the host's pointer into it
   bool counting = false;    // the host's rcx holds ticks_left, to be stored: change both or neither
+  uint8_t uncounted = 0;    // ticks that are still to be taken off ticks_left
 };
 
 // Entry in the middle of a split read-modify-write at pc: the continuation of its phase 1 point.
@@ -109,6 +140,7 @@ struct SplitEntry {
 struct Translation {
   uint64_t pc = 0;            // guest entry
   uint32_t entry = 0;         // its offset in the code
+  bool lent = false;          // at the entry; see Options::lent
   uint64_t end = 0;           // one past the last guest byte translated
   std::vector<uint8_t> code;  // for the host address it was translated for
   std::vector<ExitSite> exits;
@@ -127,6 +159,10 @@ struct Stop {
 };
 
 struct Options {
+  // For speed: the registers of kLent stay lent after an indirect transfer, and a small loop's body
+  // is copied several times in a row. Not with accesses, points, hooks or a stop.
+  bool fast = false;
+  bool lent = false;  // fast: the block is entered with them lent; one with a landing pad always is
   // Leave just before executing the instruction at stop->pc (phase 1: split it and leave between
   // its load and its store) wherever it occurs in this block. For exact, throw-away fragments.
   std::optional<Stop> stop;
@@ -154,8 +190,8 @@ Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
 
 inline constexpr uint64_t kStatusFlags = 0x8d5;  // CF PF AF ZF SF OF in rflags
 
-// The status flags that are written before anything can read them, looking from `pc` along
-// straight-line code of the same 4 KiB page only. Independent of the translation mode.
+// The status flags that are written before anything can read them, looking from `pc` along code of
+// the same 4 KiB page up to where it may go two ways. Independent of the translation mode.
 uint64_t dead_status_flags(const CodeSource& source, uint64_t pc);
 // True if that is all of them.
 bool status_flags_dead(const CodeSource& source, uint64_t pc);

@@ -145,7 +145,7 @@ std::optional<std::string> Comparison::fast() {
   if (auto d = compare_bytes("extended state", end_.extended, native.extended))
     return "stepping: " + *d;
   sandbox_.reset(program_);
-  GuestCpu& cpu = sandbox_.translated({});
+  GuestCpu& cpu = sandbox_.translated(fast_translation());
   TaskContext context = sandbox_.context();
   const Exit exit = cpu.run(context, budget());
   return compare_end(exit, context);
@@ -154,7 +154,7 @@ std::optional<std::string> Comparison::fast() {
 // To places of the path one after another: by ticks to the nearest tick, then exactly.
 std::optional<std::string> Comparison::exact() {
   std::mt19937_64 random(program_.seed + 7);
-  GuestCpu& cpu = sandbox_.translated({});
+  GuestCpu& cpu = sandbox_.translated(fast_translation());
   TaskContext context = sandbox_.context();
   for (size_t i = 0; i < path_.size(); i += 1 + random() % 12) {
     const Step& step = path_[i];

@@ -148,7 +148,7 @@ TEST(Fault, TheCodeCacheCannotBeExecutedByTheGuest) {
   program.registers[Register::rip] = p.code;
   program.registers[Register::rax] = layout::kArenas[0].start + 16;
   sandbox.reset(program);
-  GuestCpu& cpu = sandbox.translated({});
+  GuestCpu& cpu = sandbox.translated(fast_translation());
   TaskContext context = sandbox.context();
   const Exit exit = cpu.run(context);
   EXPECT_EQ(exit.kind, Exit::Kind::fault);

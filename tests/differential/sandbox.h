@@ -29,6 +29,12 @@ struct Step {
   Ticks ticks = 0;
 };
 
+inline translator::Options fast_translation() {
+  translator::Options options;
+  options.fast = true;
+  return options;
+}
+
 class Sandbox {
  public:
   Sandbox();

@@ -87,9 +87,9 @@ Ticks ticks_of(const translator::CodeSource& code, uint64_t from, uint64_t to) {
   const auto in = decode(code, from);
   if (!in) return 0;
   switch (in->info.meta.category) {
-    case ZYDIS_CATEGORY_CALL:
     case ZYDIS_CATEGORY_RET:
       return 1;
+    case ZYDIS_CATEGORY_CALL:
     case ZYDIS_CATEGORY_COND_BR:
     case ZYDIS_CATEGORY_UNCOND_BR: {
       const auto& operand = in->operands[0];

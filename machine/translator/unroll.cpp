@@ -1,0 +1,102 @@
+// Loops of one small block: copies of the body in a row, so that a turn costs no tick of its own.
+//
+// The plain form counts each turn. The copies are entered where there are ticks left for all of
+// them, and take their ticks off when the last one ends or the loop is left; the count is the same
+// at every place that can be seen.
+#include "machine/translator/block.h"
+
+namespace heddle::translator {
+
+using namespace asmjit;
+
+namespace {
+
+constexpr size_t kLongest = 16;  // instructions of a body; the tick is lost in a longer one
+constexpr size_t kCopied = 64;   // instructions of all copies together, about
+constexpr uint8_t kMostCopies = 16;
+
+uint8_t copies(size_t length) {
+  return static_cast<uint8_t>(std::min<size_t>(kMostCopies, kCopied / length));
+}
+
+bool conditional_branch(const Instruction& in) {
+  return in.info.meta.category == ZYDIS_CATEGORY_COND_BR &&
+         in.info.mnemonic != ZYDIS_MNEMONIC_JRCXZ && in.info.mnemonic != ZYDIS_MNEMONIC_JECXZ &&
+         in.info.mnemonic != ZYDIS_MNEMONIC_LOOP && in.info.mnemonic != ZYDIS_MNEMONIC_LOOPE &&
+         in.info.mnemonic != ZYDIS_MNEMONIC_LOOPNE;
+}
+
+}  // namespace
+
+// The instructions from the block's entry to a branch back to it; none where there is more to them
+// than copying.
+std::vector<Instruction> Block::loop_body() const {
+  std::vector<Instruction> body;
+  uint64_t pc = pc_;
+  while (body.size() < kLongest) {
+    const auto in = decode(source_, pc);
+    if (!in || !copied(*in)) return {};
+    body.push_back(*in);
+    pc = in->next();
+    if (!conditional_branch(*in)) continue;
+    const uint64_t target = direct_target(*in);
+    if (target == pc_) return status_flags_dead(source_, pc_) ? body : std::vector<Instruction>{};
+    if (target <= in->pc) return {};
+  }
+  return {};
+}
+
+void Block::enter_unrolled(const std::vector<Instruction>& body) {
+  plain_ = a_.newLabel();
+  unrolled_ = a_.newLabel();
+  hot({0x48, 0x83}, 7, HEDDLE_HOT_TICKS_LEFT, 1);  // cmp ticks_left, copies
+  bytes({copies(body.size())});
+  check(a_.jge(unrolled_), "a loop");
+  a_.bind(plain_);
+}
+
+void Block::unrolled(const std::vector<Instruction>& body) {
+  struct WayOut {
+    Label label;
+    uint8_t turns;
+    uint64_t target;
+  };
+  std::vector<WayOut> ways;
+  const uint8_t turns = copies(body.size());
+  const auto leave_if = [&](uint8_t condition, uint8_t turn, uint64_t target) {
+    ways.push_back({a_.newLabel(), turn, target});
+    jump_if(condition, ways.back().label);
+  };
+  check(a_.align(AlignMode::kCode, 16), "a loop");
+  a_.bind(unrolled_);
+  for (uint8_t turn = 0; turn < turns; ++turn) {
+    for (const auto& in : body) {
+      origin(in.pc);
+      t_.origins.back().uncounted = turn;
+      const auto condition = static_cast<uint8_t>(in.info.opcode & 15);
+      if (!conditional_branch(in))
+        copy(in);
+      else if (direct_target(in) != pc_)
+        leave_if(condition, turn, direct_target(in));
+      else
+        leave_if(condition ^ 1, turn, in.next());
+    }
+  }
+  origin(pc_);
+  t_.origins.back().uncounted = turns;
+  tick(turns);
+  origin(pc_);
+  hot({0x48, 0x83}, 7, HEDDLE_HOT_TICKS_LEFT, 1);
+  bytes({turns});
+  check(a_.jge(unrolled_), "a loop");
+  check(a_.jmp(plain_), "a loop");
+  for (const auto& way : ways) {
+    a_.bind(way.label);
+    origin(way.target);
+    t_.origins.back().uncounted = way.turns;
+    if (way.turns != 0) count_ticks(way.target, way.turns);
+    link(way.target);
+  }
+}
+
+}  // namespace heddle::translator
