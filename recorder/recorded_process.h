@@ -39,6 +39,7 @@ struct RecordedCall {
   SyscallArguments actual{};     // what the kernel was given
   std::optional<Redirection> redirection;
   SyscallInputs inputs;
+  std::vector<std::string> texts;
   Registers before;
   const Syscall* entry = nullptr;
   int64_t result = 0;
@@ -62,6 +63,7 @@ struct RecordedTask {
   uint64_t clear_tid = 0;
   uint64_t robust_list = 0;
   Ticks next_hash = 0;
+  int64_t native_restart = 0;          // -ERESTART* of a call that it makes again once released
   std::optional<uint64_t> saved_mask;  // rt_sigsuspend: what its handler's return restores
 
   HostThread& thread() { return cpu->thread(); }

@@ -14,6 +14,7 @@
 namespace heddle {
 namespace {
 
+constexpr const char* kNotFollowed = "its process is not followed";
 constexpr size_t kMostStrings = 1 << 20;  // in argv or envp
 
 // The strings that a NULL-terminated array of pointers names; nothing where it is not readable.
@@ -50,16 +51,18 @@ TaskId RecordedSpace::take_slot() {
                            " threads at a time");
 }
 
-// An address space just after execve, made ready for translated code.
-std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process) {
+// An address space just after execve, made ready for translated code; or only for calls of ours.
+std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process, bool recorded) {
   auto space = std::make_shared<Space>();
   space->process = std::move(process);
   space->process.install();
-  hide_vdso(space->process);
-  if (log_)
-    log_->attach(space->process);
-  else
-    log_ = std::make_unique<SyscallLog>(space->process, trace_.syscall_log());
+  if (recorded) {
+    hide_vdso(space->process);
+    if (log_)
+      log_->attach(space->process);
+    else
+      log_ = std::make_unique<SyscallLog>(space->process, trace_.syscall_log());
+  }
   translator::Options translation;
   translation.runtime_syscalls = true;
   translation.fast = true;
@@ -157,6 +160,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   if (wanted->flags & CLONE_PIDFD) written(CLONE_PIDFD, wanted->pidfd);
   if (shares_memory) written(CLONE_CHILD_SETTID, wanted->child_tid);
   e.child = fresh->id;
+  e.makes_process = !thread_of_process;
   spdlog::debug("task {} makes task {}, a {}", task.id, fresh->id,
                 thread_of_process ? "thread"
                 : shares_memory   ? "process by vfork"
@@ -166,7 +170,10 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   if (thread_of_process) task.signals().add_task(fresh->id, task.id);
   by_tid_[child] = fresh->id;
   ready_.push_back(fresh->id);
+  const auto born_process = fresh->process;
   tasks_[fresh->id] = std::move(fresh);
+  if (!shares_memory && options_.follow == RecordOptions::Follow::none)
+    release(*born_process, kNotFollowed);
   if (sleeps) {
     task.state = State::in_kernel;
     append(task, event::Switch{last_task_});
@@ -222,9 +229,13 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
   by_tid_.erase(tid);
   by_tid_[process->pid] = task.id;
   process->space->slots.erase(task.slot);
-  process->space = new_space(HostProcess::after_exec(HostThread(process->pid)));
   process->signals.executed(task.id);
   task.slot = 1;
+  if (!follows(*process, program.path)) {
+    released_at_execve(task, program.path);
+    return;
+  }
+  process->space = new_space(HostProcess::after_exec(HostThread(process->pid)));
   task.clear_tid = 0;
   task.robust_list = 0;
   task.saved_mask.reset();
@@ -279,6 +290,7 @@ void Recorder::end_process(Task& task, int status, int fatal_signal) {
                             {task.context.registers[Register::rdi], 0, 0, 0, 0, 0});
   }
   const int word = reap(*task.process, fatal_signal).value_or(status);
+  endings_.push_back(word);
   if (task.process->pid == root_) status_ = word;
   for (auto* member : tasks_of(*task.process)) bury(*member);
 }
@@ -315,6 +327,7 @@ void Recorder::process_gone(Task& task, std::optional<int> status) {
   const int word = status ? *status : reap(*task.process, 0).value_or(SIGKILL);
   spdlog::debug("the process of task {} is gone, status {:#x}", task.id, word);
   append(task, event::ProcessExit{word});
+  endings_.push_back(word);
   if (task.process->pid == root_) status_ = word;
   for (auto* member : tasks_of(*task.process)) bury(*member);
 }

@@ -69,6 +69,7 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   // MADV_FREE leaves it to the kernel when pages are lost: at once is one of its choices.
   if (entry.number == SYS_madvise && arguments[2] == MADV_FREE) call.actual[2] = MADV_DONTNEED;
   call.inputs = inputs(entry, call.actual, memory);
+  call.texts = texts(entry, arguments, memory);
   task.call = call;
   task.state = State::in_kernel;
   task.cpu->start_syscall(task.context, entry.number, call.actual);
@@ -210,6 +211,7 @@ void Recorder::write_call(Task& task) {
   e.number = call.entry->number;
   e.arguments = call.arguments;
   e.interrupted = call.interrupted;
+  e.texts = call.texts;
   std::string tainted;
   if (!call.interrupted) {
     e.effects = effects_of(task, call);

@@ -7,6 +7,7 @@
 
 #include "machine/tracee/state_hash.h"
 #include "recorder/exec_snapshot.h"
+#include "recorder/inherited_signals.h"
 #include "recorder/special_instructions.h"
 #include "trace_format/logged_calls.h"
 
@@ -20,13 +21,14 @@ constexpr uint64_t kSliceCalls = 2'000;  // served in the tracee
 
 Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory,
                    const RecordOptions& options)
-    : options_(options), trace_(trace_directory) {
+    : options_(options), trace_(trace_directory, options.shared_files) {
   auto task = std::make_unique<Task>();
   task->id = 1;
   task->process = std::make_shared<Process>();
   task->process->space = new_space(HostProcess::start(program));
   task->process->pid = root_ = task->host().pid();
-  task->signals().add_task(1, 0);
+  const auto inherited = inherited_signals(root_);
+  task->signals().inherit(1, inherited.blocked, inherited.ignored);
   task->cpu = std::make_unique<GuestCpu>(task->host(), *task->process->space->cache,
                                          task->host().thread(), task->slot);
   task->context.task = 1;
@@ -34,11 +36,18 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
   Event first;
   first.place = {1, 0, task->context.registers[Register::rip], 0};
   auto image = snapshot(task->host(), program, task->context.registers, trace_);
+  image.blocked_signals = inherited.blocked;
+  image.ignored_signals = inherited.ignored;
   follow_image(*task, image);
   first.body = std::move(image);
   trace_.append(first);
   trace_.flush();
+  if (trace_.failure()) {
+    task->host().kill();
+    throw std::runtime_error(*trace_.failure());
+  }
   log_->clear(trace_.events());
+  mirror_mask(*task);
   by_tid_[root_] = 1;
   ready_.push_back(1);
   tasks_[1] = std::move(task);
@@ -116,6 +125,8 @@ Ticks Recorder::ticks() const {
 int Recorder::run() {
   while (!ended_) {
     ended_tasks_.clear();
+    pass_on_signals();
+    if (const auto reason = reason_to_stop(); reason && release_all(*reason)) break;
     Task* task = next_ready();
     if (!task) {
       wait_in_kernel();
@@ -128,7 +139,7 @@ int Recorder::run() {
       process_gone(*task, std::nullopt);
     }
   }
-  return status_;
+  return root_released_ ? wait_natively() : status_;
 }
 
 // Nobody can run: sleep until a call completes.
@@ -219,6 +230,10 @@ void Recorder::run_slice(Task& task) {
     if (task.context.ticks < slice_end && ++stops < kSliceStops && calls() < kSliceCalls) continue;
     if (!ready_.empty()) {
       append(task, event::Switch{ready_.front()});
+      ready_.push_back(task.id);
+      return;
+    }
+    if (to_pass_on_ != 0 || reason_to_stop()) {
       ready_.push_back(task.id);
       return;
     }

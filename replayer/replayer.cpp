@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "machine/syscalls/describe.h"
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/file_changes.h"
 #include "machine/syscalls/table.h"
@@ -48,7 +49,7 @@ Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
   if (!image) throw std::runtime_error("the trace does not begin with the program's image");
   current_ = std::make_shared<Process>();
   current_->guest = std::make_shared<Guest>(*image, files_, options_);
-  current_->signals.add_task(1, 0);
+  current_->signals.inherit(1, image->blocked_signals, image->ignored_signals);
   current_->first = true;
   tasks_[1] = current_;
 }
@@ -113,6 +114,7 @@ bool Replayer::reach(const Place& place) {
 void Replayer::reach(const Event& event) {
   const Place& place = event.place;
   const bool runs = !std::holds_alternative<event::ProcessExit>(event.body) &&
+                    !std::holds_alternative<event::Released>(event.body) &&
                     !std::holds_alternative<event::Exec>(event.body);
   if (!held_.empty() && (!runs || held_.task() != place.task)) catch_up();
   const auto process = tasks_.find(place.task);
@@ -181,6 +183,9 @@ void Replayer::perform(const Event& event) {
   }
   if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
     process_exit(*over);
+  } else if (const auto* released = std::get_if<event::Released>(&event.body)) {
+    if (current_->first) released_ = released->reason;
+    remove_tasks(*std::shared_ptr(current_), 0);
   } else if (const auto* image = std::get_if<event::Exec>(&event.body)) {
     exec(event, *image);
   } else if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
@@ -230,12 +235,16 @@ void Replayer::apply(const Event& event, const event::Signal& signal) {
 void Replayer::apply(const Event& event, const event::Syscall& call) {
   const TaskId task = event.place.task;
   const auto request = guest().request(task);
-  if (request.number != call.number || request.arguments != call.arguments)
-    throw Divergence(event.number, task, describe(event.body),
-                     "system call " + std::to_string(request.number) + " or other arguments");
+  const auto* known = find(call.number);
+  event::Syscall made;
+  made.number = static_cast<uint32_t>(request.number);
+  made.arguments = request.arguments;
+  // Calls that were logged in the tracee come without their names, and so do those of a model.
+  if (known && !call.texts.empty()) made.texts = texts(*known, request.arguments, guest().memory());
+  if (made.number != call.number || made.arguments != call.arguments || made.texts != call.texts)
+    throw Divergence(event.number, task, describe_request(call), describe_request(made));
   show_output(call);
   current_->outputs.called(call.number, call.arguments, call.result);
-  const auto* known = find(call.number);
   if (known && (call.interrupted || call.result == -EINTR)) {
     if (const auto mask = temporary_mask(*known, call.arguments, guest().memory())) {
       saved_masks_[task] = current_->signals.mask(task);

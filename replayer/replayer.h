@@ -50,6 +50,8 @@ class Replayer {
   Guest* guest_of(TaskId task);
   // wait(2)'s status word of the first process, once it has ended.
   std::optional<int> exit_status() const { return status_; }
+  // Why the first process went on outside of the recording, if it did.
+  const std::optional<std::string>& released() const { return released_; }
 
   // Called for exits that are not events (point, hook, log_full) when the guest runs with such a
   // translation; the guest is resumed by the callee. Unset: such an exit is an internal error.
@@ -86,6 +88,7 @@ class Replayer {
   HeldCalls held_;
   std::map<TaskId, uint64_t> saved_masks_;  // of tasks that rt_sigsuspend let signals into
   std::optional<int> status_;
+  std::optional<std::string> released_;
 };
 
 }  // namespace heddle

@@ -87,6 +87,9 @@ struct Encoder {
       reserved[i].setSize(e.reserved[i].size);
     }
     o.setBrk(e.brk);
+    o.setPid(e.pid);
+    o.setBlockedSignals(e.blocked_signals);
+    o.setIgnoredSignals(e.ignored_signals);
   }
   void operator()(const event::Syscall& e) {
     auto o = out.initSyscall();
@@ -99,6 +102,9 @@ struct Encoder {
     o.setChild(e.child);
     o.setInterrupted(e.interrupted);
     o.setObjectBytes({e.object_bytes.data(), e.object_bytes.size()});
+    auto texts = o.initTexts(static_cast<unsigned>(e.texts.size()));
+    for (unsigned n = 0; n < e.texts.size(); ++n) texts.set(n, e.texts[n]);
+    o.setMakesProcess(e.makes_process);
   }
   void operator()(const event::Instruction& e) {
     auto o = out.initInstruction();
@@ -124,6 +130,7 @@ struct Encoder {
   }
   void operator()(const event::ProcessExit& e) { out.setProcessExit(e.status); }
   void operator()(const event::Taint& e) { out.setTaint(e.reason); }
+  void operator()(const event::Released& e) { out.setReleased(e.reason); }
   void operator()(const event::StateHash& e) {
     auto o = out.initStateHash();
     o.setExtended(e.extended);
@@ -152,6 +159,9 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.contents = take(i.getContents());
       for (const auto r : i.getReserved()) e.reserved.push_back({r.getStart(), r.getSize()});
       e.brk = i.getBrk();
+      e.pid = i.getPid();
+      e.blocked_signals = i.getBlockedSignals();
+      e.ignored_signals = i.getIgnoredSignals();
       return e;
     }
     case wire::Event::Body::SYSCALL: {
@@ -166,6 +176,8 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.child = i.getChild();
       e.interrupted = i.getInterrupted();
       e.object_bytes.assign(i.getObjectBytes().begin(), i.getObjectBytes().end());
+      for (const auto text : i.getTexts()) e.texts.emplace_back(text.cStr(), text.size());
+      e.makes_process = i.getMakesProcess();
       return e;
     }
     case wire::Event::Body::INSTRUCTION: {
@@ -190,6 +202,8 @@ EventBody take_body(wire::Event::Body::Reader in) {
       return event::TaskExit{in.getTaskExit().getStatus(), take(in.getTaskExit().getEffects())};
     case wire::Event::Body::PROCESS_EXIT:
       return event::ProcessExit{in.getProcessExit()};
+    case wire::Event::Body::RELEASED:
+      return event::Released{in.getReleased()};
     case wire::Event::Body::TAINT:
       return event::Taint{in.getTaint()};
     case wire::Event::Body::STATE_HASH: {

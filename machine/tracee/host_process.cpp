@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <system_error>
 
@@ -37,6 +38,7 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 [[noreturn]] void become(const Program& program, int executable, int go, int report) {
   char byte;
   if (read(go, &byte, 1) != 1) _exit(125);
+  for (const int ignored : program.ignored_signals) std::signal(ignored, SIG_IGN);
   personality(ADDR_NO_RANDOMIZE | static_cast<unsigned long>(personality(0xffffffff)));
   int error = 0;
   if (!program.working_directory.empty() && chdir(program.working_directory.c_str()) != 0) {

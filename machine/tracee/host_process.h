@@ -28,6 +28,7 @@ struct Program {
   std::vector<std::string> arguments;    // argv, the name included
   std::vector<std::string> environment;  // NAME=VALUE
   std::string working_directory;         // empty: the supervisor's
+  std::vector<int> ignored_signals{};    // with SIG_IGN from its beginning, besides inherited ones
 };
 
 // Memory that the supervisor and every process forked from the first one share: translated code,

@@ -40,6 +40,9 @@ class TraceFile : public testing::Test {
     exec.contents.push_back({0x7000, std::vector<uint8_t>(4096, 7)});
     exec.reserved.push_back({0x60000000, 0x1000});
     exec.brk = 0x555555;
+    exec.pid = 4711;
+    exec.blocked_signals = 1;
+    exec.ignored_signals = uint64_t{1} << 63;
     event::Syscall call{1,
                         {1, 2, 3, 4, 5, 6},
                         -11,
@@ -47,7 +50,9 @@ class TraceFile : public testing::Test {
                         FileRange{"", 0x2000, 7, 0x3000},
                         3,
                         true,
-                        {9, 8}};
+                        {9, 8},
+                        {"/a name", ""},
+                        true};
     event::Signal signal{11, true, true, {}};
     signal.siginfo[127] = 0xff;
     std::vector<EventBody> bodies{exec,
@@ -57,6 +62,7 @@ class TraceFile : public testing::Test {
                                   event::Switch{9},
                                   event::TaskExit{-1, {{0x30, {0, 0, 0, 0}}}},
                                   event::Taint{"a reason"},
+                                  event::Released{"it was asked for"},
                                   event::ProcessExit{256}};
     std::vector<Event> events;
     for (auto& body : bodies) {
