@@ -54,6 +54,18 @@ void TraceWriter::append(const Event& event) {
   const size_t at = pending_.size();
   encode(event, pending_);
   ++next_;
+  keep(at);
+}
+
+void TraceWriter::append_calls(std::span<const uint8_t> entries, uint64_t count, uint64_t time_ns) {
+  const size_t at = pending_.size();
+  encode_calls(entries, next_, time_ns, pending_);
+  next_ += count;
+  keep(at);
+}
+
+// What was encoded from there on is in a file when this returns.
+void TraceWriter::keep(size_t at) {
   if (pending_.size() >= kChunkSize || !tail_->append(std::span(pending_).subspan(at))) flush();
 }
 
