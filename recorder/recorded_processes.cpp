@@ -133,9 +133,15 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       space->cache = task.process->space->cache;
       space->files = task.process->space->files;
       space->large_scratch = task.process->space->large_scratch;
+      space->served_writes = task.process->space->served_writes;
       fresh->process->space = std::move(space);
     }
   }
+  // Descriptors and memory are shared together by threads, and by no two processes; vfork's child
+  // shares the memory for a while (may_be_served).
+  const bool shares_descriptors = wanted->flags & CLONE_FILES;
+  if (thread_of_process ? !shares_descriptors : shares_descriptors && !shares_memory)
+    task.process->own_descriptors = fresh->process->own_descriptors = false;
   Space& space = *fresh->process->space;
   fresh->slot = space.take_slot();
   fresh->cpu = std::make_unique<GuestCpu>(space.process, *space.cache, born, fresh->slot);

@@ -66,6 +66,8 @@ class Replayer {
     bool first = false;
   };
   void perform(const Event& event);
+  bool hold(const Event& event);
+  bool is_behind_held(const Place& place) const;
   void check_held(TaskId task, const Exit* exit);
   void apply(const Event& event, const event::Syscall& call);
   void apply(const Event& event, const event::Signal& signal);

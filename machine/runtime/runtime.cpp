@@ -29,6 +29,7 @@ static_assert(offsetof(heddle_task_state, log) == 0x88);
 static_assert(offsetof(heddle_task_state, saved) == 0x90);
 static_assert(offsetof(heddle_task_state, host_stack_top) == 0x110);
 static_assert(offsetof(heddle_task_state, saved_flags) == 0x120);
+static_assert(offsetof(heddle_task_state, call) == 0x130);
 
 std::span<const uint8_t> code() {
   return {heddle_runtime_entry, heddle_runtime_end};

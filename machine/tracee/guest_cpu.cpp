@@ -24,6 +24,7 @@ static_assert(offsetof(heddle_task_state, access_next) == HEDDLE_STATE_ACCESS_NE
 static_assert(offsetof(heddle_task_state, fs_base) == HEDDLE_STATE_FS_BASE);
 static_assert(offsetof(heddle_task_state, syscall_entry) == HEDDLE_STATE_SYSCALL_ENTRY);
 static_assert(offsetof(heddle_task_state, calls_left) == HEDDLE_STATE_CALLS_LEFT);
+static_assert(sizeof(heddle_task_state) <= 0x1000);
 
 constexpr uint64_t kAccessLogGuard = layout::kAccessLog.end() - 0x1000;
 
@@ -66,6 +67,7 @@ GuestCpu::GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, Ta
   state.host_stack_top = state_ + layout::kTaskStateStride;
   state.syscall_entry = layout::kRuntimeCode;
   state.log = layout::kSyscallLog.start;
+  state.data = layout::kRuntimeData.start;
   if (!process_.memory().store(state_, state))
     throw std::runtime_error("placing a task's state page");
   auto regs = thread_.registers();
@@ -253,6 +255,12 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       thread_.resume();
       return std::nullopt;
     }
+    if (regs.rip == HostProcess::kServedStop + 1) {
+      state = load_state();
+      settle(state.syscall_pc + 2, {}, 0);
+      out.kind = Exit::Kind::budget;
+      return out;
+    }
     if (const auto* site = cache_->exit_at(regs.rip - 1)) {
       out.site = site;
       state = load_state();
@@ -358,7 +366,11 @@ Exit GuestCpu::run_exact(TaskContext& context, translator::Stop stop) {
 
 void GuestCpu::keep_running(bool soon) {
   if (soon && !retreat()) {
-    process_.memory().store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
+    auto& memory = process_.memory();
+    memory.store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
+    // A call that is made comes to its end, and no further.
+    if (runtime::progress(thread_.registers().rip - layout::kRuntimeCode))
+      memory.store<uint64_t>(state_ + HEDDLE_STATE_SYSCALL_RETURN, HostProcess::kServedStop);
     // Below 0 a budget exit is under way already.
     if (const int64_t left = hot().ticks_left; left > 0) {
       auto regs = thread_.registers();

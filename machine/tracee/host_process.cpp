@@ -12,10 +12,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
 #include <system_error>
 
 #include "machine/runtime/runtime.h"
+#include "machine/syscalls/served.h"
 
 namespace heddle {
 namespace {
@@ -236,12 +238,19 @@ void HostProcess::install() {
   map(kFixed, PROT_NONE, kAnonymous, ~0ull);
   map(layout::kRuntimeText, PROT_READ | PROT_EXEC, kAnonymous, ~0ull);
   memory_->write(kSyscallInstruction, kTrampoline);
+  memory_->store<uint8_t>(kServedStop, 0xcc);
   memory_->write(layout::kRuntimeCode, runtime::code());
   memory_->write(layout::kMissCode, runtime::miss_code());
   syscall_at_ = kSyscallInstruction;
   memory_->write(entry, original);
 
   map(layout::kTaskStates, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+  map(layout::kRuntimeData, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+  static_assert(sizeof(heddle_runtime_data) <= layout::kRuntimeData.size);
+  static_assert(offsetof(heddle_runtime_data, served) == 0);
+  const auto& served = served_calls();
+  memory_->write(layout::kRuntimeData.start,
+                 {reinterpret_cast<const uint8_t*>(served.data()), sizeof served});
   map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
 
   code_ = std::make_shared<SharedCode>();

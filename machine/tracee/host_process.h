@@ -96,6 +96,8 @@ class HostProcess {
   // Address of "syscall; int3" in the process.
   static constexpr uint64_t kSyscallInstruction = layout::kRuntimeText.start;
   static constexpr uint64_t kAfterSyscall = kSyscallInstruction + 2;  // the int3
+  // An int3 that the runtime can be made to return to from a call that it serves.
+  static constexpr uint64_t kServedStop = kSyscallInstruction + 0x10;
 
   static uint64_t task_state(TaskId task) {
     return layout::kTaskStates.start + (task % layout::kMaxTasks) * layout::kTaskStateStride;

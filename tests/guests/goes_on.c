@@ -136,7 +136,8 @@ int main(void) {
   CHECK(sigprocmask(SIG_UNBLOCK, &blocked, NULL) == 0);
   CHECK(value == 42);
   CHECK(on_stack);
-  if (sigsetjmp(after_fault, 1) == 0) *(volatile int*)8 = 1;
+  volatile uintptr_t unmapped = 8;
+  if (sigsetjmp(after_fault, 1) == 0) *(volatile int*)unmapped = 1;
   CHECK(raise(SIGUSR1) == 0);
 
   CHECK(write(channel[1], "x", 1) == 1 && write(poll_channel[1], "x", 1) == 1);
