@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "machine/syscalls/robust_list.h"
+#include "machine/tracee/saved_translations.h"
 #include "recorder/exec_snapshot.h"
 #include "recorder/recorder.h"
 
@@ -67,6 +68,12 @@ std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process, bool rec
   translation.runtime_syscalls = true;
   translation.fast = true;
   space->cache = std::make_shared<CodeCache>(space->process.shared_code(), translation);
+  if (recorded) {
+    std::error_code error;
+    const auto program = std::filesystem::read_symlink(
+        "/proc/" + std::to_string(space->process.pid()) + "/exe", error);
+    if (!error) space->cache->keep_in(translations_of(options_.translations, program));
+  }
   space->slots = {1};
   return space;
 }

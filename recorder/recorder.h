@@ -27,6 +27,7 @@ struct RecordOptions {
   enum class OnFailure : uint8_t { let_go, stop };
 
   std::filesystem::path shared_files;  // see TraceWriter
+  std::filesystem::path translations;  // directory of saved translations; empty: none
   Ticks hash_every = 0;                // ticks of a task between two StateHash events; 0: none
   Follow follow = Follow::children;
   // Patterns of fnmatch(3): of the whole path with a slash in it, otherwise of its last part.

@@ -9,6 +9,7 @@
 #include "machine/syscalls/file_changes.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/guest_code.h"
+#include "machine/tracee/saved_translations.h"
 #include "machine/tracee/state_hash.h"
 #include "machine/translator/operand.h"
 
@@ -43,12 +44,16 @@ std::string describe_exit(const Exit& exit, const TaskContext& context) {
 }  // namespace
 
 Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
-                   const translator::Options& options)
-    : files_(std::move(files)), options_(options), output_(std::move(output)) {
+                   const translator::Options& options, const std::filesystem::path& translations)
+    : files_(std::move(files)),
+      options_(options),
+      translations_(translations),
+      output_(std::move(output)) {
   const auto* image = std::get_if<event::Exec>(&exec.body);
   if (!image) throw std::runtime_error("the trace does not begin with the program's image");
   current_ = std::make_shared<Process>();
   current_->guest = std::make_shared<Guest>(*image, files_, options_);
+  current_->guest->cache().keep_in(translations_of(translations_, image->path));
   current_->signals.inherit(1, image->blocked_signals, image->ignored_signals);
   current_->first = true;
   tasks_[1] = current_;
@@ -333,6 +338,7 @@ void Replayer::exec(const Event& event, const event::Exec& image) {
   process->guest->remove_task(task);
   const auto shared = process->guest->shared();
   process->guest = std::make_shared<Guest>(image, files_, options_, event.place);
+  process->guest->cache().keep_in(translations_of(translations_, image.path));
   process->guest->use(shared);
   process->signals.executed(task);
   process->outputs.executed();

@@ -37,27 +37,30 @@ CodeCache::CodeCache(std::shared_ptr<SharedCode> code, translator::Options optio
 }
 
 CodeCache::~CodeCache() {
-  if (!watcher_.joinable()) return;
-  {
-    Lock lock(mutex_);
-    ending_ = true;
+  if (watcher_.joinable()) {
+    {
+      Lock lock(mutex_);
+      ending_ = true;
+    }
+    wake_.notify_one();
+    watcher_.join();
   }
-  wake_.notify_one();
-  watcher_.join();
-}
-
-void CodeCache::load(const std::string& path) {
-  Lock lock(mutex_);
-  saved_ = SavedTranslations::read(path, options_, *code_);
-  if (saved_) next_ = saved_->used();
-}
-
-void CodeCache::save(const std::string& path) const {
-  Lock lock(mutex_);
   size_t fresh = 0;
   for (const auto& blocks : blocks_) fresh += blocks.size();
-  if (fresh >= kWorthSaving && (!saved_ || fresh * 100 >= saved_->size()))
-    SavedTranslations::write(path, *this);
+  if (kept_in_.empty() || fresh < kWorthSaving || (saved_ && fresh * 100 < saved_->size())) return;
+  try {
+    SavedTranslations::write(kept_in_, *this);
+  } catch (const std::exception&) {
+    // Out of memory, say: the next run translates again.
+  }
+}
+
+void CodeCache::keep_in(std::filesystem::path file) {
+  Lock lock(mutex_);
+  kept_in_ = std::move(file);
+  if (kept_in_.empty()) return;
+  saved_ = SavedTranslations::read(kept_in_, options_, *code_);
+  if (saved_) next_ = saved_->used();
 }
 
 uint8_t* CodeCache::writable(uint64_t host) const {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -74,11 +75,11 @@ class CodeCache final : private translator::KnownEntries {
   std::shared_ptr<CodeCache> copy(std::shared_ptr<SharedCode> own) const;
   const std::array<uint64_t, layout::kArenas.size()>& used() const { return next_; }
 
-  // Takes over what an earlier run of the same program translated, before anything is translated:
-  // of each module once it is found to have the same code. Damaged or of another heddle: nothing.
-  void load(const std::string& path);
-  // Writes what may be taken over, unless little is new. Errors are ignored: it is only a cache.
-  void save(const std::string& path) const;
+  // Takes over what an earlier run of the same program translated and kept in that file: of each
+  // module once it is found to have the same code. Before anything is translated. In the end what
+  // may be taken over is written there, unless little is new. A file that is damaged or of another
+  // heddle is as none; errors are ignored: it is only a cache.
+  void keep_in(std::filesystem::path file);
 
   uint64_t translated_instructions() const { return instructions_; }
 
@@ -139,6 +140,7 @@ class CodeCache final : private translator::KnownEntries {
   std::vector<uint64_t> known_bits_ = std::vector<uint64_t>(kKnownBits / 64);
   uint64_t instructions_ = 0;
   std::unique_ptr<SavedTranslations> saved_;
+  std::filesystem::path kept_in_;  // empty: nowhere
 
   std::shared_ptr<const GuestMemory> watched_;
   std::thread watcher_;

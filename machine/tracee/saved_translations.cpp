@@ -95,6 +95,15 @@ uint64_t own_build() {
 
 }  // namespace
 
+std::filesystem::path translations_of(const std::filesystem::path& directory,
+                                      const std::string& program) {
+  if (directory.empty()) return {};
+  char name[17];
+  std::snprintf(name, sizeof name, "%016llx",
+                static_cast<unsigned long long>(XXH3_64bits(program.data(), program.size())));
+  return directory / name;
+}
+
 // The mapped file. Its arrays are where the sections say.
 struct SavedTranslations::File {
   const uint8_t* data = nullptr;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,11 @@ namespace heddle {
 
 class CodeCache;
 class SharedCode;
+
+// The file in `directory` for the translations of a program, by its path; empty without a
+// directory.
+std::filesystem::path translations_of(const std::filesystem::path& directory,
+                                      const std::string& program);
 
 class SavedTranslations {
  public:
