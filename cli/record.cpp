@@ -48,6 +48,7 @@ RecordOptions recording_of(const Options& options) {
     recording.max_ns = static_cast<uint64_t>(seconds_of(options.max_time) * 1e9);
   try {
     recording.shared_files = trace_store() / ".files";
+    recording.translations = translation_store();
   } catch (const std::exception&) {
     // No store: each trace has copies of its own.
   }

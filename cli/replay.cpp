@@ -32,7 +32,7 @@ int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
           done += static_cast<size_t>(put);
         }
       },
-      options);
+      options, translation_store());
   uint64_t events = 1;
   try {
     while (const auto event = trace.next()) {

@@ -22,6 +22,7 @@ struct RecordedSpace {
   std::set<TaskId> slots;            // of state pages and scratch: in use
   MappedFiles files;
   std::map<TaskId, uint64_t> large_scratch;  // bytes mapped, by slot
+  bool served_writes = false;                // some descriptor has HEDDLE_WRITES
 
   // The lowest free slot, taken. Throws std::runtime_error where there is none.
   TaskId take_slot();
@@ -31,6 +32,7 @@ struct RecordedProcess {
   pid_t pid = 0;
   std::shared_ptr<RecordedSpace> space;
   SignalState signals;
+  bool own_descriptors = true;  // not shared with a process whose memory is another, or the reverse
 };
 
 // A system call that the kernel is executing for a task.

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "machine/syscalls/robust_list.h"
+#include "machine/tracee/saved_translations.h"
 #include "recorder/exec_snapshot.h"
 #include "recorder/recorder.h"
 
@@ -67,6 +68,12 @@ std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process, bool rec
   translation.runtime_syscalls = true;
   translation.fast = true;
   space->cache = std::make_shared<CodeCache>(space->process.shared_code(), translation);
+  if (recorded) {
+    std::error_code error;
+    const auto program = std::filesystem::read_symlink(
+        "/proc/" + std::to_string(space->process.pid()) + "/exe", error);
+    if (!error) space->cache->keep_in(translations_of(options_.translations, program));
+  }
   space->slots = {1};
   return space;
 }
@@ -133,9 +140,15 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       space->cache = task.process->space->cache;
       space->files = task.process->space->files;
       space->large_scratch = task.process->space->large_scratch;
+      space->served_writes = task.process->space->served_writes;
       fresh->process->space = std::move(space);
     }
   }
+  // Descriptors and memory are shared together by threads, and by no two processes; vfork's child
+  // shares the memory for a while (may_be_served).
+  const bool shares_descriptors = wanted->flags & CLONE_FILES;
+  if (thread_of_process ? !shares_descriptors : shares_descriptors && !shares_memory)
+    task.process->own_descriptors = fresh->process->own_descriptors = false;
   Space& space = *fresh->process->space;
   fresh->slot = space.take_slot();
   fresh->cpu = std::make_unique<GuestCpu>(space.process, *space.cache, born, fresh->slot);

@@ -222,6 +222,7 @@ void Recorder::write_call(Task& task) {
               unknown_effects(*call.entry, call.actual, call.result, task.memory());
   }
   e.result = call.result;
+  if (!call.interrupted) follow_descriptors(task, e);
   if (e.number == SYS_set_robust_list && e.result == 0) task.robust_list = call.arguments[0];
   if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
   append(task, std::move(e), &call.before);

@@ -78,17 +78,17 @@ uint64_t Recorder::now_ns() const {
 void Recorder::drain() {
   const auto entries = log_->entries();
   if (entries.empty()) return;
-  const uint64_t now = now_ns();
-  for (const auto& entry : entries) {
-    const uint64_t number = trace_.events();
-    if (entry.check != heddle_log_check(&entry, number))
-      throw std::logic_error("event " + std::to_string(number) + ", task " +
-                             std::to_string(entry.task) +
-                             ": its entry in the log of system calls is damaged");
-    trace_.append(logged_call(entry, number, now));
-  }
-  drained_ += entries.size();
+  const auto count = undrained();
+  trace_.append_calls(entries, count, now_ns());
+  drained_ += count;
   log_->clear(trace_.events());
+}
+
+uint64_t Recorder::undrained() const {
+  const auto count = entry_count(log_->entries());
+  if (count) return *count;
+  throw std::logic_error("event " + std::to_string(trace_.events()) +
+                         " or one behind it: its entry in the log of system calls is damaged");
 }
 
 Event& Recorder::append(const Task& task, EventBody body, const Registers* registers) {
@@ -157,6 +157,11 @@ void Recorder::wait_in_kernel() {
   if (call_stopped(task, status)) ready_.push_back(task.id);
 }
 
+// What the runtime knows of descriptors must be true of this process.
+bool Recorder::may_be_served(const Task& task) const {
+  return task.process->own_descriptors && task.process->space.use_count() == 1;
+}
+
 // `task` has the token until it blocks, ends or has had its share.
 void Recorder::run_slice(Task& task) {
   if (task.call) write_call(task);
@@ -171,7 +176,7 @@ void Recorder::run_slice(Task& task) {
       if (task.context.ticks >= task.next_hash) hash_state(task);
       end = std::min(end, task.next_hash);
     }
-    task.cpu->grant_calls(kSliceCalls - calls());
+    task.cpu->grant_calls(may_be_served(task) ? kSliceCalls - calls() : 0);
     task.cpu->start(task.context, end - task.context.ticks);
     std::optional<Exit> exit;
     while (!exit) {

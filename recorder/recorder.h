@@ -27,6 +27,7 @@ struct RecordOptions {
   enum class OnFailure : uint8_t { let_go, stop };
 
   std::filesystem::path shared_files;  // see TraceWriter
+  std::filesystem::path translations;  // directory of saved translations; empty: none
   Ticks hash_every = 0;                // ticks of a task between two StateHash events; 0: none
   Follow follow = Follow::children;
   // Patterns of fnmatch(3): of the whole path with a slash in it, otherwise of its last part.
@@ -61,7 +62,7 @@ class Recorder {
   // How often a thread of the program stopped for the supervisor, and how many system calls did
   // without.
   uint64_t stops() const { return stops_; }
-  uint64_t logged_calls() const { return drained_ + log_->entries().size(); }
+  uint64_t logged_calls() const { return drained_ + undrained(); }
   Ticks ticks() const;  // of all tasks together, those that have ended too
   // Why a replay may differ: the first reason; and all, with the first event of each.
   const std::optional<std::string>& tainted() const { return tainted_; }
@@ -88,6 +89,8 @@ class Recorder {
   Event& append(const Task& task, EventBody body, const Registers* registers = nullptr);
   void hash_state(Task& task);
   void drain();
+  bool may_be_served(const Task& task) const;
+  uint64_t undrained() const;  // calls in the log
   uint64_t now_ns() const;
   void bury(Task& task);
 
@@ -112,6 +115,11 @@ class Recorder {
   void taint(const Task& task, const std::string& reason);
   std::set<const Space*> spaces() const;
   std::set<pid_t> tree() const;  // processes
+
+  // served_descriptors.cpp
+  void follow_descriptors(Task& task, const event::Syscall& e);
+  void serve_writes(Task& task, const event::Syscall& e);
+  void stop_writes();
 
   // recorded_processes.cpp
   void clone(Task& task, const SyscallArguments& arguments);

@@ -9,6 +9,7 @@
 #include "machine/syscalls/file_changes.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/guest_code.h"
+#include "machine/tracee/saved_translations.h"
 #include "machine/tracee/state_hash.h"
 #include "machine/translator/operand.h"
 
@@ -43,12 +44,16 @@ std::string describe_exit(const Exit& exit, const TaskContext& context) {
 }  // namespace
 
 Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
-                   const translator::Options& options)
-    : files_(std::move(files)), options_(options), output_(std::move(output)) {
+                   const translator::Options& options, const std::filesystem::path& translations)
+    : files_(std::move(files)),
+      options_(options),
+      translations_(translations),
+      output_(std::move(output)) {
   const auto* image = std::get_if<event::Exec>(&exec.body);
   if (!image) throw std::runtime_error("the trace does not begin with the program's image");
   current_ = std::make_shared<Process>();
   current_->guest = std::make_shared<Guest>(*image, files_, options_);
+  current_->guest->cache().keep_in(translations_of(translations_, image->path));
   current_->signals.inherit(1, image->blocked_signals, image->ignored_signals);
   current_->first = true;
   tasks_[1] = current_;
@@ -89,7 +94,8 @@ std::optional<Exit> Replayer::run_to(const Place& place) {
 
 // The runtime leaves a call that it cannot answer to us: there the run differs.
 void Replayer::check_held(TaskId task, const Exit* exit) {
-  const Event* missed = held_.unanswered(guest());
+  if (output_) held_.show(guest(), output_);
+  const auto missed = held_.unanswered(guest());
   if (!missed) return;
   const TaskContext& context = guest().task(task);
   std::string actual = "the task went on to " + describe(context.place());
@@ -116,7 +122,7 @@ void Replayer::reach(const Event& event) {
   const bool runs = !std::holds_alternative<event::ProcessExit>(event.body) &&
                     !std::holds_alternative<event::Released>(event.body) &&
                     !std::holds_alternative<event::Exec>(event.body);
-  if (!held_.empty() && (!runs || held_.task() != place.task)) catch_up();
+  if (!held_.empty() && (!runs || held_.task() != place.task || is_behind_held(place))) catch_up();
   const auto process = tasks_.find(place.task);
   if (process == tasks_.end())
     throw Divergence(event.number, place.task, describe(event.body), "there is no such task");
@@ -160,10 +166,29 @@ void Replayer::reach(const Event& event) {
 void Replayer::advance(const Event& event) {
   if (tasks_.empty())
     throw Divergence(event.number, event.place.task, describe(event.body), "the program has ended");
-  if (options_.runtime_syscalls && held_.hold(event)) return;
+  if (options_.runtime_syscalls && hold(event)) return;
   if (std::holds_alternative<event::Taint>(event.body)) return;
   reach(event);
   perform(event);
+}
+
+bool Replayer::hold(const Event& event) {
+  const auto* call = std::get_if<event::Syscall>(&event.body);
+  const auto process = tasks_.find(event.place.task);
+  if (!call || process == tasks_.end()) return false;
+  auto& outputs = process->second->outputs;
+  const bool writes = call->number == SYS_write || call->number == SYS_writev;
+  const auto stream =
+      writes && output_ ? outputs.stream(static_cast<int>(call->arguments[0])) : std::nullopt;
+  if (!held_.hold(event, stream)) return false;
+  outputs.called(call->number, call->arguments, call->result);
+  return true;
+}
+
+// Just behind the last call that is held, where a signal is taken that came during it.
+bool Replayer::is_behind_held(const Place& place) const {
+  const Place& call = held_.last().place;
+  return place.ticks == call.ticks && place.pc == call.pc + 2;
 }
 
 void Replayer::catch_up() {
@@ -313,6 +338,7 @@ void Replayer::exec(const Event& event, const event::Exec& image) {
   process->guest->remove_task(task);
   const auto shared = process->guest->shared();
   process->guest = std::make_shared<Guest>(image, files_, options_, event.place);
+  process->guest->cache().keep_in(translations_of(translations_, image.path));
   process->guest->use(shared);
   process->signals.executed(task);
   process->outputs.executed();

@@ -26,7 +26,8 @@ class Replayer {
  public:
   // `exec` is the body of the trace's first event.
   Replayer(const Event& exec, PinnedFiles files, OutputSink output,
-           const translator::Options& options = {});
+           const translator::Options& options = {},
+           const std::filesystem::path& translations = {});  // directory of saved translations
 
   // Runs the program up to and over this event. Throws Divergence. With Options::runtime_syscalls
   // the calls that the runtime can answer are held until the next event of another kind.
@@ -66,6 +67,8 @@ class Replayer {
     bool first = false;
   };
   void perform(const Event& event);
+  bool hold(const Event& event);
+  bool is_behind_held(const Place& place) const;
   void check_held(TaskId task, const Exit* exit);
   void apply(const Event& event, const event::Syscall& call);
   void apply(const Event& event, const event::Signal& signal);
@@ -82,6 +85,7 @@ class Replayer {
 
   PinnedFiles files_;
   translator::Options options_;
+  std::filesystem::path translations_;
   std::map<TaskId, std::shared_ptr<Process>> tasks_;
   std::shared_ptr<Process> current_;
   OutputSink output_;

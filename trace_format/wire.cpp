@@ -4,15 +4,26 @@
 #include <capnp/serialize.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <iterator>
 
+#include "trace_format/logged_calls.h"
 #include "trace_format/trace.capnp.h"
 
 namespace heddle {
 namespace {
 
 constexpr uint32_t kMaxMessage = 256u << 20;  // bytes; an Exec event holds the stack and data pages
+
+// A record of calls, where others have their length.
+struct CallsHeader {
+  uint32_t size;  // kCalls, and bytes of the record
+  uint32_t zero;
+  uint64_t first_event;
+  uint64_t time_ns;
+};
+constexpr uint32_t kCalls = 1u << 31;
 
 capnp::Data::Reader as_data(std::span<const uint8_t> bytes) {
   return capnp::Data::Reader(kj::arrayPtr(bytes.data(), bytes.size()));
@@ -244,10 +255,57 @@ void encode(const Event& event, std::vector<uint8_t>& out) {
   std::memcpy(out.data() + at + sizeof size, bytes.begin(), size);
 }
 
-Event decode(std::span<const uint8_t>& bytes) try {
+uint64_t record_size(uint32_t first) {
+  return first & kCalls ? first & ~kCalls : sizeof first + uint64_t{first};
+}
+
+void encode_calls(std::span<const uint8_t> entries, uint64_t first_event, uint64_t time_ns,
+                  std::vector<uint8_t>& out) {
+  const CallsHeader header{kCalls | static_cast<uint32_t>(sizeof header + entries.size()), 0,
+                           first_event, time_ns};
+  size_t at = out.size();
+  out.resize(at + sizeof header + entries.size());
+  std::memcpy(out.data() + at, &header, sizeof header);
+  at += sizeof header;
+  std::memcpy(out.data() + at, entries.data(), entries.size());
+  // The record's own checksum is for all of them.
+  while (at < out.size()) {
+    uint32_t size = 0;
+    std::memcpy(&size, out.data() + at + offsetof(heddle_log_entry, size), sizeof size);
+    std::memset(out.data() + at, 0, sizeof heddle_log_entry::check);
+    at += size;
+  }
+}
+
+namespace {
+
+void decode_calls(std::span<const uint8_t>& bytes, std::deque<Event>& out) {
+  CallsHeader header{};
+  if (bytes.size() < sizeof header) throw TraceError("a record of calls is cut off");
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const uint64_t size = header.size & ~kCalls;
+  if (size < sizeof header || size > bytes.size() || header.zero != 0)
+    throw TraceError("a record of calls has an impossible length");
+  auto entries = bytes.subspan(sizeof header, size - sizeof header);
+  bytes = bytes.subspan(size);
+  for (uint64_t number = header.first_event; !entries.empty(); ++number) {
+    const auto length = entry_size(entries);
+    if (!length) throw TraceError("a record of calls has an entry that is not whole");
+    out.push_back(logged_call(entries.first(*length), number, header.time_ns));
+    entries = entries.subspan(*length);
+  }
+}
+
+}  // namespace
+
+void decode(std::span<const uint8_t>& bytes, std::deque<Event>& out) try {
   uint32_t size = 0;
   if (bytes.size() < sizeof size) throw TraceError("an event's length is cut off");
   std::memcpy(&size, bytes.data(), sizeof size);
+  if (size & kCalls) {
+    decode_calls(bytes, out);
+    return;
+  }
   if (size > kMaxMessage || size > bytes.size() - sizeof size || size % 8 != 0)
     throw TraceError("an event's length is impossible");
   std::vector<capnp::word> words(size / 8);
@@ -265,7 +323,7 @@ Event decode(std::span<const uint8_t>& bytes) try {
   if (e.getRegisters().size() != 0) event.registers = take_registers(e.getRegisters());
   event.body = take_body(e.getBody());
   bytes = bytes.subspan(sizeof size + size);
-  return event;
+  out.push_back(std::move(event));
 } catch (const kj::Exception& error) {
   throw TraceError(std::string("an event is malformed: ") + error.getDescription().cStr());
 }

@@ -55,6 +55,19 @@ void TraceWriter::append(const Event& event) {
   if (failure_) return;
   const size_t at = pending_.size();
   encode(event, pending_);
+  keep(at);
+}
+
+void TraceWriter::append_calls(std::span<const uint8_t> entries, uint64_t count, uint64_t time_ns) {
+  next_ += count;
+  if (failure_) return;
+  const size_t at = pending_.size();
+  encode_calls(entries, next_ - count, time_ns, pending_);
+  keep(at);
+}
+
+// What was encoded from there on is in a file when this returns, or the trace is given up.
+void TraceWriter::keep(size_t at) {
   const bool kept = tail_->append(std::span(pending_).subspan(at));
   if (!kept || pending_.size() >= kChunkSize) flush();
 }

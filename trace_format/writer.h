@@ -30,6 +30,8 @@ class TraceWriter {
 
   // event.number must be the next one.
   void append(const Event& event);
+  // The same for whole entries of the system call log: `count` events.
+  void append_calls(std::span<const uint8_t> entries, uint64_t count, uint64_t time_ns);
   void flush();
   // Marks the clean end; tail and log are gone then. Nothing can be appended afterwards.
   void finish();
@@ -49,6 +51,7 @@ class TraceWriter {
   std::filesystem::path syscall_log() const { return directory_ / "log"; }
 
  private:
+  void keep(size_t at);
   bool write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,
                    uint32_t count);
 

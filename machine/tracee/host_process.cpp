@@ -9,12 +9,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <cstring>
 #include <system_error>
 
 #include "machine/runtime/runtime.h"
+#include "machine/syscalls/served.h"
 #include "machine/tracee/fixed_addresses.h"
 
 namespace heddle {
@@ -157,7 +160,7 @@ SharedCode::~SharedCode() {
 HostProcess HostProcess::start(const Program& program) {
   HostProcess process;
   process.thread_ = launch(program, -1);
-  process.memory_ = std::make_unique<ProcessMemory>(process.pid());
+  process.memory_ = std::make_shared<ProcessMemory>(process.pid());
   leave_execve(process.thread_, *process.memory_);
   return process;
 }
@@ -165,7 +168,7 @@ HostProcess HostProcess::start(const Program& program) {
 HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
   HostProcess process;
   process.thread_ = child;
-  process.memory_ = std::make_unique<ProcessMemory>(child.tid());
+  process.memory_ = std::make_shared<ProcessMemory>(child.tid());
   process.code_ = parent.code_;
   process.syscall_at_ = parent.syscall_at_;
   process.random_addresses_ = parent.random_addresses_;
@@ -175,7 +178,7 @@ HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
 HostProcess HostProcess::after_exec(HostThread thread) {
   HostProcess process;
   process.thread_ = thread;
-  process.memory_ = std::make_unique<ProcessMemory>(thread.tid());
+  process.memory_ = std::make_shared<ProcessMemory>(thread.tid());
   leave_execve(process.thread_, *process.memory_);
   return process;
 }
@@ -193,7 +196,7 @@ HostProcess HostProcess::start_empty() {
   HostProcess process;
   process.thread_ = launch(program, fd);
   close(fd);
-  process.memory_ = std::make_unique<ProcessMemory>(process.pid());
+  process.memory_ = std::make_shared<ProcessMemory>(process.pid());
   leave_execve(process.thread_, *process.memory_);
   process.install();
   for (const auto& entry : read_maps(process.pid())) {
@@ -237,13 +240,21 @@ void HostProcess::install() {
   map(kFixed, PROT_NONE, kAnonymous, ~0ull);
   map(layout::kRuntimeText, PROT_READ | PROT_EXEC, kAnonymous, ~0ull);
   memory_->write(kSyscallInstruction, kTrampoline);
+  memory_->store<uint8_t>(kServedStop, 0xcc);
   memory_->write(layout::kRuntimeCode, runtime::code());
+  memory_->write(layout::kMissCode, runtime::miss_code());
   syscall_at_ = kSyscallInstruction;
   memory_->write(entry, original);
   random_addresses_ = has_random_addresses(pid());
   if (random_addresses_) move_to_fixed_addresses(*this);
 
   map(layout::kTaskStates, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+  map(layout::kRuntimeData, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+  static_assert(sizeof(heddle_runtime_data) <= layout::kRuntimeData.size);
+  static_assert(offsetof(heddle_runtime_data, served) == 0);
+  const auto& served = served_calls();
+  memory_->write(layout::kRuntimeData.start,
+                 {reinterpret_cast<const uint8_t*>(served.data()), sizeof served});
   map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
 
   code_ = std::make_shared<SharedCode>();
@@ -260,6 +271,9 @@ void HostProcess::share_code(HostThread& by, SharedCode& code) {
   }
   code.hot = reinterpret_cast<heddle_hot_state*>(
       share(by, starts, layout::kHotStateSize, PROT_READ | PROT_WRITE));
+  code.hot->miss_entry = layout::kMissCode + runtime::link_miss();
+  std::fill_n(reinterpret_cast<uint64_t*>(code.lookup), lookup.size / sizeof(uint64_t),
+              layout::kMissCode + runtime::lookup_miss());
 }
 
 // By a memfd that the guest's process makes and that is taken out of it: no descriptor of ours
@@ -387,7 +401,7 @@ HostProcess HostProcess::fork_checkpoint() {
       break;
     copy.thread_.resume();
   }
-  copy.memory_ = std::make_unique<ProcessMemory>(child);
+  copy.memory_ = std::make_shared<ProcessMemory>(child);
   copy.thread_.set_registers(before);
   return copy;
 }

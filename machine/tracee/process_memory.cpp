@@ -75,14 +75,23 @@ bool ProcessMemory::executable(uint64_t address, uint64_t epoch) const {
   return found();
 }
 
+bool ProcessMemory::writable_code(uint64_t address) const {
+  for (const auto& range : executable_)
+    if (address >= range.start && address < range.end) return range.writable;
+  return true;
+}
+
 void ProcessMemory::read_executable() const {
   executable_.clear();
   for (const auto& entry : read_maps(pid_)) {
     if (!(entry.prot & PROT_EXEC)) continue;
-    if (!executable_.empty() && executable_.back().end == entry.start)
+    // Shared memory has other ways to be written.
+    const bool writable = (entry.prot & PROT_WRITE) || entry.shared;
+    if (!executable_.empty() && executable_.back().end == entry.start &&
+        executable_.back().writable == writable)
       executable_.back().end = entry.end;
     else
-      executable_.push_back({entry.start, entry.end});
+      executable_.push_back({entry.start, entry.end, writable});
   }
 }
 

@@ -22,11 +22,13 @@ class ProcessMemory final : public GuestMemory {
   size_t read(uint64_t address, std::span<uint8_t> out) const override;
   bool write(uint64_t address, std::span<const uint8_t> bytes) override;
   bool executable(uint64_t address, uint64_t epoch) const override;
+  bool writable_code(uint64_t address) const override;
   bool write_as_guest(uint64_t address, std::span<const uint8_t> bytes) override;
 
  private:
   struct Range {
     uint64_t start, end;
+    bool writable;
   };
   void read_executable() const;
 

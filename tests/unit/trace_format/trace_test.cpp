@@ -8,6 +8,7 @@
 #include <random>
 
 #include "trace_format/chunk.h"
+#include "trace_format/logged_calls.h"
 #include "trace_format/reader.h"
 #include "trace_format/writer.h"
 
@@ -176,6 +177,11 @@ TEST_F(TraceFile, AChunkHoldsAsManyEventsAsItSays) {
 TEST_F(TraceFile, HostilePayloadsNeverCrashTheDecoder) {
   std::vector<uint8_t> good;
   for (const auto& event : every_kind()) encode(event, good);
+  Event call;
+  call.body = event::Syscall{1, {1, 2, 3, 4, 5, 6}, 3, {{0x1000, {1, 2, 3}}}, {}, 0, false};
+  std::vector<uint8_t> entries;
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(append_entry(call, entries));
+  encode_calls(entries, 100, 7, good);
   std::mt19937_64 random(1);
   for (int round = 0; round < 20'000; ++round) {
     auto bytes = good;
@@ -183,7 +189,8 @@ TEST_F(TraceFile, HostilePayloadsNeverCrashTheDecoder) {
       bytes[random() % bytes.size()] = static_cast<uint8_t>(random());
     std::span<const uint8_t> left = bytes;
     try {
-      while (!left.empty()) decode(left);
+      std::deque<Event> events;
+      while (!left.empty()) decode(left, events);
     } catch (const TraceError&) {
       continue;
     }
@@ -227,7 +234,8 @@ TEST(Wire, AListOfNothingIsNotMuch) {
   }
   ASSERT_TRUE(found);
   std::span<const uint8_t> left(bytes);
-  EXPECT_THROW(decode(left), TraceError);
+  std::deque<Event> events;
+  EXPECT_THROW(decode(left, events), TraceError);
 }
 
 }  // namespace
