@@ -84,6 +84,7 @@ void print_json(const ExplorationSummary& summary, const Failure* failure, const
                       {"strategies", summary.strategies},
                       {"stopped", summary.stopped},
                       {"seconds", seconds},
+                      {"search_seconds", summary.seconds},
                       {"findings", nlohmann::json::array()}};
   if (failure) {
     auto finding = nlohmann::json::parse(failure->finding.json());

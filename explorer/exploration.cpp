@@ -142,8 +142,7 @@ std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
   const auto portfolio = make_portfolio(options.seed, targets_, estimate);
   const auto begun = std::chrono::steady_clock::now();
   for (uint64_t run = 0; run < options.schedules; ++run) {
-    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begun;
-    if (options.seconds > 0 && passed.count() >= options.seconds) {
+    if (options.seconds > 0 && summary_.seconds >= options.seconds) {
       summary_.stopped = "the time is over";
       return std::nullopt;
     }
@@ -163,6 +162,8 @@ std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
     spdlog::debug("schedule {}, {}: {}{}{}", run + 1, portfolio->describe(), name(outcome.verdict),
                   outcome.reason.empty() ? "" : ", ", outcome.reason);
     ++summary_.schedules;
+    summary_.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     ++summary_.verdicts[std::string(name(outcome.verdict))];
     ++summary_.strategies[portfolio->name()];
     if (outcome.verdict == Verdict::infeasible) ++summary_.infeasible[outcome.reason];

@@ -29,6 +29,7 @@ struct ExplorationSummary {
   std::map<std::string, uint64_t> infeasible;  // schedules by reason
   std::map<std::string, uint64_t> strategies;  // schedules by strategy
   std::string stopped;                         // why the search ended
+  double seconds = 0;                          // wall time of the search, without the analysis
 };
 
 struct Failure {
