@@ -112,7 +112,13 @@ ExitSite& Block::exit(ExitKind kind, uint64_t pc) {
   site.kind = kind;
   site.pc = pc;
   site.spills = spills();
-  bytes({0xcc});
+  if (options_.resident) {
+    check(a_.mov(state(HEDDLE_STATE_EXIT, 4), imm(static_cast<uint32_t>(host_base_ + offset()))),
+          "an exit");
+    check(a_.jmp(state(HEDDLE_STATE_EXIT_ENTRY)), "an exit");
+  } else {
+    bytes({0xcc});
+  }
   t_.exits.push_back(std::move(site));
   return t_.exits.back();
 }
