@@ -129,6 +129,23 @@ int64_t ResidentGuest::map_file(uint64_t address, uint64_t size, uint64_t prot,
 int64_t ResidentGuest::perform(const SyscallRequest& request, std::optional<int64_t> expected,
                                const std::optional<FileRange>& file) {
   const auto& a = request.arguments;
+  if (request.number == SYS_madvise) {
+    if (a[2] != MADV_DONTNEED && a[2] != MADV_FREE) return 0;
+    return memory_.forget(a[0], page_up(a[1]));
+  }
+  const uint64_t old_size = page_up(a[1]);
+  const bool had_code = memory_.holds_code(a[0], old_size);
+  const int64_t got = remap(request, expected, file);
+  if (had_code || memory_.holds_code(a[0], old_size)) cpu_.code_changed(a[0], old_size);
+  const auto at = static_cast<uint64_t>(got);
+  if (!is_error(got) && at != a[0] && memory_.holds_code(at, old_size))
+    cpu_.code_changed(at, old_size);
+  return got;
+}
+
+int64_t ResidentGuest::remap(const SyscallRequest& request, std::optional<int64_t> expected,
+                             const std::optional<FileRange>& file) {
+  const auto& a = request.arguments;
   switch (request.number) {
     case SYS_brk: {
       const uint64_t wanted = a[0] < brk_start_ ? now_.brk : a[0];
@@ -146,31 +163,15 @@ int64_t ResidentGuest::perform(const SyscallRequest& request, std::optional<int6
           (!anonymous && (a[3] & MAP_TYPE) != MAP_PRIVATE))
         throw ResidentUnavailable("the program maps a file shared");
       // What is shared with nobody is private: there is one process.
-      const int64_t got = file ? map_file(address, a[1], a[2], *file)
-                               : memory_.map(address, a[1], static_cast<uint32_t>(a[2]));
-      if (!is_error(got)) cpu_.code_changed(address, page_up(a[1]));
-      return got;
+      return file ? map_file(address, a[1], a[2], *file)
+                  : memory_.map(address, a[1], static_cast<uint32_t>(a[2]));
     }
-    case SYS_mremap: {
-      const uint64_t to = expected ? static_cast<uint64_t>(*expected) : a[0];
-      const int64_t got = memory_.remap(a[0], a[1], to, a[2]);
-      cpu_.code_changed(a[0], page_up(a[1]));
-      if (!is_error(got)) cpu_.code_changed(to, page_up(a[2]));
-      return got;
-    }
-    case SYS_munmap: {
-      const int64_t got = memory_.unmap(a[0], a[1]);
-      cpu_.code_changed(a[0], page_up(a[1]));
-      return got;
-    }
-    case SYS_mprotect: {
-      const int64_t got = memory_.protect(a[0], a[1], static_cast<uint32_t>(a[2]));
-      cpu_.code_changed(a[0], page_up(a[1]));
-      return got;
-    }
-    case SYS_madvise:
-      if (a[2] != MADV_DONTNEED && a[2] != MADV_FREE) return 0;
-      return memory_.forget(a[0], page_up(a[1]));
+    case SYS_mremap:
+      return memory_.remap(a[0], a[1], expected ? static_cast<uint64_t>(*expected) : a[0], a[2]);
+    case SYS_munmap:
+      return memory_.unmap(a[0], a[1]);
+    case SYS_mprotect:
+      return memory_.protect(a[0], a[1], static_cast<uint32_t>(a[2]));
     default:
       throw std::logic_error("system call " + std::to_string(request.number) +
                              " has no effect on the address space that can be repeated");

@@ -41,6 +41,8 @@ class ResidentGuest final : public ModelGuest {
     uint64_t brk = 0;
   };
   Task& full(TaskId task);
+  int64_t remap(const SyscallRequest& request, std::optional<int64_t> expected,
+                const std::optional<FileRange>& file);
   int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, const FileRange& file);
 
   ResidentMemory memory_;

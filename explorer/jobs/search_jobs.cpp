@@ -1,48 +1,11 @@
 #include "explorer/jobs/search_jobs.h"
 
 #include <algorithm>
-#include <cstring>
-#include <stdexcept>
-#include <type_traits>
 
 namespace heddle {
 namespace {
 
 enum class Ask : uint8_t { runs, follow };
-
-// Fields one after the other, between copies of this very program.
-class Message {
- public:
-  Message() = default;
-  explicit Message(const std::string& text) : text_(text) {}
-
-  template <typename T>
-  requires std::is_trivially_copyable_v<T>
-  void put(const T& value) { text_.append(reinterpret_cast<const char*>(&value), sizeof value); }
-  void put(const std::string& value) {
-    put(value.size());
-    text_ += value;
-  }
-  template <typename T>
-  T get() {
-    T value{};
-    if constexpr (std::is_same_v<T, std::string>) {
-      const auto size = get<size_t>();
-      value.assign(text_, at_, size);
-      at_ += size;
-    } else {
-      if (at_ + sizeof value > text_.size()) throw std::logic_error("a worker's message is short");
-      std::memcpy(&value, text_.data() + at_, sizeof value);
-      at_ += sizeof value;
-    }
-    return value;
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-  size_t at_ = 0;
-};
 
 void put(Message& message, const RunOutcome& outcome) {
   message.put(outcome.verdict);
@@ -83,7 +46,8 @@ SearchJobs::SearchJobs(size_t jobs, MakeRuns runs, Strategy& strategy, uint64_t 
       workers_(std::max<size_t>(jobs, 1),
                [this](const std::string& request, const Workers::Reply& reply) {
                  serve(request, reply);
-               }) {}
+               }),
+      replies_(workers_.count()) {}
 
 Runs& SearchJobs::runs_here() {
   if (!here_) here_ = make_runs_(Runs::In::this_process);
@@ -106,15 +70,18 @@ void SearchJobs::serve(const std::string& request, const Workers::Reply& reply) 
   std::vector<std::string> lessons(asked.get<size_t>());
   for (auto& lesson : lessons) lesson = asked.get<std::string>();
   if (!lessons.empty()) strategy_.learn(lessons);
+  Message message;
   for (uint64_t number = from; number < to; ++number) {
     if (worker_of(number) != index) continue;
     const RunOutcome outcome = runs_here().run(strategy_, number, of_search());
-    Message message;
     put(message, outcome);
     message.put(strategy_.name());
     message.put(strategy_.describe());
     message.put(strategy_.lesson());
+    // Few messages, each with whole batches; the first at once.
+    if (number > from && (number + 1) % kBatch != 0 && number + 1 != to) continue;
     reply(message.text());
+    message = {};
   }
 }
 
@@ -148,18 +115,28 @@ TriedRun SearchJobs::run_apart(uint64_t number) {
   return tried;
 }
 
+// The reply that goes on with this run; null: its worker died.
+Message* SearchJobs::reply_with(uint64_t number) {
+  const size_t worker = worker_of(number);
+  auto& reply = replies_[worker];
+  if (!reply || reply->at_end()) {
+    reply.reset();
+    if (const auto text = workers_.receive(worker)) reply = std::make_unique<Message>(*text);
+  }
+  return reply.get();
+}
+
 std::optional<TriedRun> SearchJobs::next() {
   if (!searching_ || next_ == most_) return std::nullopt;
   if (next_ == round_end_) ask_round();
   const uint64_t number = next_++;
   TriedRun tried;
   std::string lesson;
-  if (const auto reply = workers_.receive(worker_of(number))) {
-    Message message(*reply);
-    tried.outcome = get_outcome(message);
-    tried.strategy = message.get<std::string>();
-    tried.description = message.get<std::string>();
-    lesson = message.get<std::string>();
+  if (auto* message = reply_with(number)) {
+    tried.outcome = get_outcome(*message);
+    tried.strategy = message->get<std::string>();
+    tried.description = message->get<std::string>();
+    lesson = message->get<std::string>();
   } else {
     tried = run_apart(number);
     tried.strategy = strategy_.name();

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "explorer/jobs/message.h"
 #include "explorer/jobs/workers.h"
 #include "explorer/runs.h"
 #include "explorer/strategies/strategy.h"
@@ -41,6 +42,7 @@ class SearchJobs {
   // Which worker makes run k.
   size_t worker_of(uint64_t number) const { return number / kBatch % workers_.count(); }
   TriedRun run_apart(uint64_t number);
+  Message* reply_with(uint64_t number);
 
   static constexpr uint64_t kBatch = 16;  // consecutive runs of one worker
 
@@ -50,6 +52,7 @@ class SearchJobs {
   uint64_t next_ = 0, round_end_ = 0;
   std::vector<std::string> lessons_;  // of this round
   Workers workers_;
+  std::vector<std::unique_ptr<Message>> replies_;  // by worker: not used up yet
   std::unique_ptr<Runs> here_;   // of a worker
   std::unique_ptr<Runs> apart_;  // of this process
   bool searching_ = true;

@@ -168,6 +168,12 @@ bool ResidentMemory::executable(uint64_t address, uint64_t) const {
   return range && (range->prot & PROT_EXEC);
 }
 
+bool ResidentMemory::holds_code(uint64_t start, uint64_t size) const {
+  return std::ranges::any_of(ranges_, [&](const Range& range) {
+    return range.start < start + size && range.end > start && (range.prot & PROT_EXEC);
+  });
+}
+
 bool ResidentMemory::write_as_guest(uint64_t address, std::span<const uint8_t> bytes) {
   for (uint64_t at = address; at < address + bytes.size();) {
     const Range* range = range_at(at);

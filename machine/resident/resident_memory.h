@@ -39,6 +39,9 @@ class ResidentMemory final : public GuestMemory {
   bool executable(uint64_t address, uint64_t epoch) const override;
   bool write_as_guest(uint64_t address, std::span<const uint8_t> bytes) override;
 
+  // Is any of it executable?
+  bool holds_code(uint64_t start, uint64_t size) const;
+
   // The address-space calls: results as those of mmap(2) and its like. `address` is exact. Private
   // mappings only; of `file` (an open descriptor, -1: anonymous) from `offset` on.
   int64_t map(uint64_t address, uint64_t size, uint32_t prot, int file = -1, uint64_t offset = 0);
