@@ -122,7 +122,9 @@ std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
   const auto portfolio = strategy(options.seed);
   const auto begun = std::chrono::steady_clock::now();
   SearchJobs jobs(
-      options.jobs, [this](Runs::In in) { return make_runs(in); }, *portfolio, options.schedules);
+      options.jobs,
+      [&](Runs::In in) { return make_runs(options.isolate ? Runs::In::own_process : in); },
+      *portfolio, options.schedules);
   while (auto tried = jobs.next()) {
     RunOutcome& outcome = tried->outcome;
     const bool bad = outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible;

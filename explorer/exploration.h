@@ -21,6 +21,7 @@ struct ExplorationOptions {
   uint64_t schedules = 1000;  // at most
   double seconds = 0;         // likewise, of wall time; 0: no limit
   size_t jobs = 1;            // processes; what is found does not depend on it
+  bool isolate = false;       // each run in a process of its own: slow, and finds the same
 };
 
 struct ExplorationSummary {

@@ -152,8 +152,9 @@ bool ResidentMemory::write(uint64_t address, std::span<const uint8_t> bytes) {
     const bool closed = !(range.prot & PROT_WRITE);
     const uint64_t first = page_of(address + done), end = page_up(address + done + n);
     if (closed) {
-      if (range.tracked && is_marked_) keep(first, end, false);
       raw_protect(first, end - first, PROT_READ | PROT_WRITE);
+      for (uint64_t page = first; range.tracked && is_marked_ && page < end; page += kPage)
+        if (!is_saved(page)) save(page);
     }
     const bool copied = guarded_copy(at(address + done), bytes.data() + done, n);
     if (closed) raw_protect(first, end - first, range.prot);
@@ -308,6 +309,12 @@ void ResidentMemory::keep(uint64_t start, uint64_t end, bool replaced) {
   kept_.emplace_back(start, end);
 }
 
+bool ResidentMemory::is_saved(uint64_t page) const {
+  for (size_t i = 0; i < saved_->count; ++i)
+    if (saved_->addresses[i] == page) return true;
+  return false;
+}
+
 void ResidentMemory::save(uint64_t page) {
   if (saved_->count == kMostSaved) __builtin_trap();  // 4 GiB were written
   // Behind the end of a file there is nothing to save.
@@ -321,8 +328,7 @@ bool ResidentMemory::handle_write_fault(uint64_t address) noexcept {
   const Range* range = memory->range_at(address);
   if (!range || !range->tracked || !(range->prot & PROT_WRITE)) return false;
   const uint64_t page = page_of(address);
-  for (size_t i = 0; i < memory->saved_->count; ++i)
-    if (memory->saved_->addresses[i] == page) return false;
+  if (memory->is_saved(page)) return false;
   memory->save(page);
   return raw_protect(page, kPage, range->prot & (PROT_READ | PROT_WRITE)) == 0;
 }

@@ -81,6 +81,7 @@ class ResidentMemory final : public GuestMemory {
   void insert(const Range& range);
   // What is in there of tracked memory will be gone: keep its contents.
   void keep(uint64_t start, uint64_t end, bool replaced);
+  bool is_saved(uint64_t page) const;
   void save(uint64_t page);
   void real_protect(const Range& range) const;
   void restore_changed();
