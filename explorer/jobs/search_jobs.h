@@ -53,8 +53,8 @@ class SearchJobs {
   std::vector<std::string> lessons_;  // of this round
   Workers workers_;
   std::vector<std::unique_ptr<Message>> replies_;  // by worker: not used up yet
-  std::unique_ptr<Runs> here_;   // of a worker
-  std::unique_ptr<Runs> apart_;  // of this process
+  std::unique_ptr<Runs> here_;                     // of a worker
+  std::unique_ptr<Runs> apart_;                    // of this process
   bool searching_ = true;
 };
 

@@ -3,6 +3,7 @@
 #include <cpuid.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -34,21 +35,36 @@ uint64_t enabled_components() {
   return low & kComponents;
 }
 
+void* place(layout::Range range, int prot, int flags, int file) {
+  void* got = mmap(reinterpret_cast<void*>(range.start), range.size, prot,
+                   flags | MAP_NORESERVE | MAP_FIXED, file, 0);
+  if (got == MAP_FAILED)
+    throw ResidentUnavailable(std::string("placing the code cache: ") + std::strerror(errno));
+  return got;
+}
+
+// The same memory in the first page of every arena.
+heddle_hot_state* place_hot_state() {
+  const int file = memfd_create("heddle-hot", MFD_CLOEXEC);
+  if (file < 0 || ftruncate(file, layout::kHotStateSize) != 0)
+    throw ResidentUnavailable(std::string("memfd_create: ") + std::strerror(errno));
+  for (const auto& arena : layout::kArenas)
+    place({arena.start, layout::kHotStateSize}, PROT_READ | PROT_WRITE, MAP_SHARED, file);
+  close(file);
+  return reinterpret_cast<heddle_hot_state*>(layout::kArenas.front().start);
+}
+
 // Code and lookup table, at the guest's addresses in this very process.
 std::shared_ptr<SharedCode> map_code() {
-  const auto map = [](layout::Range range, int prot) {
-    void* got = mmap(reinterpret_cast<void*>(range.start), range.size, prot,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    if (got == MAP_FAILED)
-      throw ResidentUnavailable(std::string("placing the code cache: ") + std::strerror(errno));
-    return static_cast<uint8_t*>(got);
-  };
-  // SharedCode unmaps what it owns; the reservation below it stays ResidentMemory's.
+  constexpr int kOwn = MAP_PRIVATE | MAP_ANONYMOUS;
   auto code = std::make_shared<SharedCode>();
   for (size_t i = 0; i < layout::kArenas.size(); ++i)
-    code->arenas[i] = map(layout::kArenas[i], PROT_READ | PROT_WRITE | PROT_EXEC);
-  code->lookup = map(layout::kLookupTable, PROT_READ | PROT_WRITE);
-  map(layout::kTaskStates, PROT_READ | PROT_WRITE);
+    code->arenas[i] = static_cast<uint8_t*>(
+        place(layout::kArenas[i], PROT_READ | PROT_WRITE | PROT_EXEC, kOwn, -1));
+  code->hot = place_hot_state();
+  code->lookup =
+      static_cast<uint8_t*>(place(layout::kLookupTable, PROT_READ | PROT_WRITE, kOwn, -1));
+  place(layout::kTaskStates, PROT_READ | PROT_WRITE, kOwn, -1);
   return code;
 }
 
@@ -102,14 +118,18 @@ uint64_t ResidentCpu::canonical_flags(uint64_t pc, uint64_t rflags) {
   return rflags & ~known->second;
 }
 
-void ResidentCpu::settle(TaskContext& context, uint64_t pc,
-                         const std::vector<translator::Spill>& spills, uint8_t phase) {
+void ResidentCpu::settle(TaskContext& context, uint64_t pc, const translator::Spills& spills,
+                         uint8_t phase, uint8_t uncounted) {
   const auto& task = state_->task;
+  const auto& hot = *HEDDLE_HOT_STATE;
   std::copy(std::begin(task.saved), std::end(task.saved), context.registers.values.begin());
-  for (const auto& spill : spills) context.registers[spill.reg] = task.spill[spill.slot];
+  for (const auto& [reg, slot] : spills)
+    context.registers[reg] = slot < translator::Spill::kHeld
+                                 ? hot.spill[slot]
+                                 : task.saved[slot - translator::Spill::kHeld];
   context.registers[Register::rip] = pc;
   context.registers[Register::rflags] = canonical_flags(pc, task.saved_flags);
-  context.ticks = task.ticks_granted - task.ticks_left;
+  context.ticks = static_cast<Ticks>(hot.ticks_granted - hot.ticks_left) + uncounted;
   context.phase = phase;
   context.split_value = phase == 0 ? 0 : task.split_value;
 }
@@ -130,8 +150,9 @@ const translator::ExitSite* ResidentCpu::site() {
 Exit ResidentCpu::run(TaskContext& context, ExtendedRegisters& extended, Ticks budget,
                       uint64_t points) {
   const uint64_t pc = context.registers[Register::rip];
-  return go(context, extended, budget, points,
-            context.phase == 0 ? cache_.enter(pc, memory_) : cache_.enter_split(pc, memory_));
+  return go(
+      context, extended, budget, points,
+      context.phase == 0 ? cache_.enter(pc, false, memory_) : cache_.enter_split(pc, memory_));
 }
 
 Exit ResidentCpu::run_exact(TaskContext& context, ExtendedRegisters& extended,
@@ -145,8 +166,9 @@ Exit ResidentCpu::go(TaskContext& context, ExtendedRegisters& extended, Ticks bu
   if (budget == 0 || points == 0) throw std::logic_error("a run needs a budget");
   auto& task = state_->task;
   task.task = context.task;
-  task.ticks_left = budget;
-  task.ticks_granted = context.ticks + budget;
+  // The tick that takes ticks_left below 0 is the last of the budget.
+  HEDDLE_HOT_STATE->ticks_left = static_cast<int64_t>(budget - 1);
+  HEDDLE_HOT_STATE->ticks_granted = static_cast<int64_t>(context.ticks + budget - 1);
   task.points_left = points;
   task.split_value = context.split_value;
   task.fs_base = context.registers[Register::fs_base];
@@ -167,7 +189,7 @@ std::optional<Exit> ResidentCpu::left(TaskContext& context) {
   out.site = at;
   const uint64_t pc = at->pc;
   if (at->kind == ExitKind::link) {
-    state_->resume = cache_.enter(pc, memory_);
+    state_->resume = cache_.enter(pc, false, memory_);
     return std::nullopt;
   }
   settle(context, pc, at->spills, at->phase);
@@ -225,16 +247,16 @@ std::optional<Exit> ResidentCpu::faulted(TaskContext& context) {
   const uint64_t rip = faults_.fault_rip();
   // The lookup table leads to address 0 where it has no pad for an indirect transfer's target.
   if (info.si_signo == SIGSEGV && rip == 0) {
-    const uint64_t target = state_->task.saved[static_cast<size_t>(Register::rcx)];
+    const uint64_t target = state_->task.saved[static_cast<size_t>(Register::r11)];
     const bool canonical = static_cast<int64_t>(target << 16) >> 16 == static_cast<int64_t>(target);
     if (canonical) {
       state_->resume = cache_.enter_indirect(target, memory_);
       return std::nullopt;
     }
     // The transfer faults itself, as if it had not begun.
-    const auto* transfer = cache_.transfer_at(state_->task.transfer);
+    const auto* transfer = cache_.transfer_at(HEDDLE_HOT_STATE->transfer);
     if (!transfer) throw std::logic_error("an indirect transfer from nowhere");
-    settle(context, transfer->pc, {{Register::rcx, 1}, {Register::r11, 2}}, 0);
+    settle(context, transfer->pc, translator::kLent, 0);
     context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{transfer->stack_change});
     out.info.si_signo = SIGSEGV;
     out.info.si_code = SI_KERNEL;
@@ -247,7 +269,7 @@ std::optional<Exit> ResidentCpu::faulted(TaskContext& context) {
                   info.si_signo, static_cast<unsigned long long>(rip));
     throw std::logic_error(std::string(where) + ": a fault in the machine's own code");
   }
-  settle(context, origin->pc, origin->spills, 0);
+  settle(context, origin->pc, origin->spills, 0, origin->uncounted);
   out.info = info;
   if (info.si_signo == SIGFPE || info.si_signo == SIGILL)
     out.info.si_addr = reinterpret_cast<void*>(origin->pc);

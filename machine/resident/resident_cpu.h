@@ -45,8 +45,8 @@ class ResidentCpu {
  private:
   Exit go(TaskContext& context, ExtendedRegisters& extended, Ticks budget, uint64_t points,
           uint64_t from);
-  void settle(TaskContext& context, uint64_t pc, const std::vector<translator::Spill>& spills,
-              uint8_t phase);
+  void settle(TaskContext& context, uint64_t pc, const translator::Spills& spills, uint8_t phase,
+              uint8_t uncounted = 0);
   // Nothing: the guest runs on, from `resume`.
   std::optional<Exit> left(TaskContext& context);
   std::optional<Exit> faulted(TaskContext& context);

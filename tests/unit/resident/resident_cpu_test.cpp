@@ -86,7 +86,7 @@ TEST_F(ResidentCpuTest, CallsAndReturns) {
   EXPECT_EQ(run().kind, Exit::Kind::syscall);
   EXPECT_EQ(reg(Register::rax), 10u);
   EXPECT_EQ(reg(Register::rsp), kData + kPage);
-  EXPECT_EQ(context_.ticks, 2u);
+  EXPECT_EQ(context_.ticks, 1u);  // the return: the call went forward
 }
 
 TEST_F(ResidentCpuTest, LeavesAtAccessPoints) {
