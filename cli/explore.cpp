@@ -159,6 +159,8 @@ void add_explore(CLI::App& app, int& status) {
   verb->add_option("-j,--jobs", options->search.jobs,
                    "Processes that try schedules (default 1); what is found does not depend on it")
       ->check(CLI::Range(1, 1024));
+  verb->add_option("--strategy", options->search.strategy, "How schedules are chosen")
+      ->check(CLI::IsMember(strategy_names()));
   verb->add_flag("--isolate", options->search.isolate,
                  "Make each run in a process of its own: slow, and finds the same");
   verb->add_option("--time", options->time, "How long to try at most: 90s, 10m, 2h");

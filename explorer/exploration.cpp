@@ -105,7 +105,7 @@ Runs& Exploration::runs() {
   return *runs_;
 }
 
-std::unique_ptr<Portfolio> Exploration::strategy(uint64_t seed) {
+std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& options) {
   Pct::Options estimate;
   estimate.ticks = recorded_.ticks - std::min(recorded_.ticks, runs().ticks_before());
   std::set<uint64_t> updating;
@@ -115,23 +115,23 @@ std::unique_ptr<Portfolio> Exploration::strategy(uint64_t seed) {
   }
   for (const uint64_t pc : points_)
     estimate.accesses += recorded_.executions[pc] * (updating.contains(pc) ? 2 : 1);
-  return make_portfolio(seed, targets_, estimate);
+  return make_strategy(options.strategy, options.seed, targets_, estimate);
 }
 
 std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
-  const auto portfolio = strategy(options.seed);
+  const auto searching = strategy(options);
   const auto begun = std::chrono::steady_clock::now();
   SearchJobs jobs(
       options.jobs,
       [&](Runs::In in) { return make_runs(options.isolate ? Runs::In::own_process : in); },
-      *portfolio, options.schedules);
+      *searching, options.schedules);
   while (auto tried = jobs.next()) {
     RunOutcome& outcome = tried->outcome;
     const bool bad = outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible;
     if (bad) {
       const RunOutcome again = run_schedule(outcome.schedule);
       if (again.verdict != outcome.verdict || again.output != outcome.output) {
-        const RunOutcome first = runs().run(*portfolio, tried->number, {});
+        const RunOutcome first = runs().run(*searching, tried->number, {});
         outcome.reason = "a failing schedule did not fail again; " + first_difference(first, again);
         outcome.verdict = Verdict::infeasible;
       }
@@ -154,7 +154,8 @@ std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
       return std::nullopt;
     }
   }
-  summary_.stopped = "all schedules are tried";
+  summary_.stopped = searching->finished();
+  if (summary_.stopped.empty()) summary_.stopped = "all schedules are tried";
   return std::nullopt;
 }
 

@@ -21,6 +21,7 @@ struct ExplorationOptions {
   uint64_t schedules = 1000;  // at most
   double seconds = 0;         // likewise, of wall time; 0: no limit
   size_t jobs = 1;            // processes; what is found does not depend on it
+  std::string strategy = "portfolio";  // one of strategy_names()
   bool isolate = false;       // each run in a process of its own: slow, and finds the same
 };
 
@@ -73,7 +74,7 @@ class Exploration {
   std::vector<Schedule> one_preemption();
   Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
                   const std::string& strategy, SearchJobs& jobs);
-  std::unique_ptr<Portfolio> strategy(uint64_t seed);
+  std::unique_ptr<Strategy> strategy(const ExplorationOptions& options);
 
   std::filesystem::path directory_;
   TraceReader reader_;

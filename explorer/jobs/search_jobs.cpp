@@ -1,6 +1,7 @@
 #include "explorer/jobs/search_jobs.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace heddle {
 namespace {
@@ -98,14 +99,18 @@ void SearchJobs::ask(size_t worker, uint64_t from, uint64_t to,
 }
 
 // All runs, or as many as the strategy makes before it learns from them.
-void SearchJobs::ask_round() {
-  const uint64_t round = strategy_.round();
-  const uint64_t begin = round_end_;
+bool SearchJobs::ask_round() {
+  const std::vector<std::string> lessons = std::exchange(lessons_, {});
+  // A worker that is started from now on has learnt what this process has.
+  std::vector<bool> must_learn(workers_.count());
+  for (size_t i = 0; i < must_learn.size(); ++i) must_learn[i] = workers_.alive(i);
+  if (!lessons.empty()) strategy_.learn(lessons);
+  if (!strategy_.finished().empty()) return false;
+  const uint64_t round = strategy_.round(), begin = round_end_;
   round_end_ = round == 0 ? most_ : std::min(most_, begin + round);
-  for (size_t i = 0; i < workers_.count(); ++i) ask(i, begin, round_end_, lessons_);
-  // A worker that is started later has learnt it from this process.
-  if (!lessons_.empty()) strategy_.learn(lessons_);
-  lessons_.clear();
+  for (size_t i = 0; i < workers_.count(); ++i)
+    ask(i, begin, round_end_, must_learn[i] ? lessons : std::vector<std::string>());
+  return true;
 }
 
 TriedRun SearchJobs::run_apart(uint64_t number) {
@@ -128,7 +133,7 @@ Message* SearchJobs::reply_with(uint64_t number) {
 
 std::optional<TriedRun> SearchJobs::next() {
   if (!searching_ || next_ == most_) return std::nullopt;
-  if (next_ == round_end_) ask_round();
+  if (next_ == round_end_ && !ask_round()) return std::nullopt;
   const uint64_t number = next_++;
   TriedRun tried;
   std::string lesson;

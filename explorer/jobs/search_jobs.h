@@ -28,14 +28,15 @@ class SearchJobs {
   using MakeRuns = std::function<std::unique_ptr<Runs>(Runs::In)>;
   SearchJobs(size_t jobs, MakeRuns runs, Strategy& strategy, uint64_t most);
 
-  // The next run's; nothing after `most`.
+  // The next run's; nothing after `most`, or where the strategy has finished.
   std::optional<TriedRun> next();
   // Follows a schedule, fast; the outcome has neither events nor points. Abandons the runs that
   // are under way: next() is over.
   RunOutcome follow(const Schedule& schedule);
 
  private:
-  void ask_round();
+  // False: the strategy has finished.
+  bool ask_round();
   void ask(size_t worker, uint64_t from, uint64_t to, const std::vector<std::string>& lessons);
   void serve(const std::string& request, const Workers::Reply& reply);
   Runs& runs_here();

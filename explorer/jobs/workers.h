@@ -26,6 +26,8 @@ class Workers {
   Workers& operator=(const Workers&) = delete;
 
   size_t count() const { return workers_.size(); }
+  // Was it started, and has not been seen to have died?
+  bool alive(size_t worker) const { return workers_[worker].pid != 0; }
   // Requests are served in order. Throws std::system_error where no process can be had.
   void send(size_t worker, const std::string& request);
   // The worker's next reply; waits for it. Nothing: it died, with all that it was asked.

@@ -34,6 +34,9 @@ class Strategy : public Scheduler {
   // What the current run does, on one line: "pct depth 3 seed 7 run 12".
   virtual std::string describe() const = 0;
 
+  // Why another run would be of no use; empty: it might be.
+  virtual std::string finished() const { return {}; }
+
   // How many runs make a round; 0: it does not learn.
   virtual uint64_t round() const { return 0; }
   // What the run that just ended has taught.
