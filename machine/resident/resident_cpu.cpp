@@ -119,7 +119,7 @@ ResidentCpu::ResidentCpu(ResidentMemory& memory, const translator::Options& opti
   *state_ = {};
   state_->extended_mask = enabled_components();
   state_->task.self = reinterpret_cast<uint64_t>(state_);
-  state_->task.exit_entry = reinterpret_cast<uint64_t>(&heddle_resident_left);
+  state_->exit_entry = reinterpret_cast<uint64_t>(&heddle_resident_left);
   __asm__ volatile("wrgsbase %0" ::"r"(reinterpret_cast<uint64_t>(state_)));
 }
 
@@ -146,7 +146,7 @@ void ResidentCpu::settle(TaskContext& context, uint64_t pc, const translator::Sp
 }
 
 const translator::ExitSite* ResidentCpu::site() {
-  const auto low = static_cast<uint32_t>(state_->task.exit);
+  const auto low = static_cast<uint32_t>(state_->exit);
   const auto [known, fresh] = sites_.try_emplace(low, nullptr);
   if (!fresh) return known->second;
   for (const auto& arena : layout::kArenas) {
