@@ -167,11 +167,11 @@ bool CodeCache::known(uint64_t pc, bool lent) const {
   return find(key).has_value();
 }
 
-// A pad that does not keep the flags comes behind all that do. `host`: the block's.
+// `host`: the block's.
 void CodeCache::add_pad(uint64_t pc, uint64_t host, const translator::Landing& landing) {
   auto& pads = pads_[landing.returns][static_cast<uint16_t>(pc)];
   const Pad pad{pc, host + landing.offset, host + landing.next};
-  pads.insert(landing.keeps_flags ? pads.begin() : pads.end(), pad);
+  pads.insert(pads.begin(), pad);
   chain_pads(pc, landing.returns);
 }
 

@@ -117,14 +117,12 @@ struct IndirectTransfer {
 
 // Where an indirect transfer arrives: a pad that checks the target, counts the tick and goes on to
 // the block's entry, with the registers back unless they stay lent. If the target is another it
-// jumps to the host address at `next`, with r11 as it came, and the flags too if they may be needed
-// at its own target: such pads come before others.
+// jumps to the host address at `next`, with r11 and the flags as they came.
 enum class LandingKind : uint8_t { none, transfer, returns };
 
 struct Landing {
-  uint32_t offset = 0;  // of the pad in Translation::code
-  uint32_t next = 0;    // of the 8-byte host address
-  bool keeps_flags = false;
+  uint32_t offset = 0;   // of the pad in Translation::code
+  uint32_t next = 0;     // of the 8-byte host address
   bool returns = false;  // of LandingKind::returns
 };
 
