@@ -26,8 +26,10 @@ uint64_t distance(uint64_t a, uint64_t b) {
   return a > b ? a - b : b - a;
 }
 
-// Reads executable code through a cache of pages that lives for one translation.
-class PageSource final : public translator::CodeSource {
+}  // namespace
+
+// Reads executable code through a cache of pages that lives for the translations of one stop.
+class CodeCache::PageSource final : public translator::CodeSource {
  public:
   PageSource(const GuestMemory& memory, uint64_t epoch) : memory_(memory), epoch_(epoch) {}
 
@@ -61,8 +63,6 @@ class PageSource final : public translator::CodeSource {
   const uint64_t epoch_;
   mutable std::unordered_map<uint64_t, Page> pages_;
 };
-
-}  // namespace
 
 struct CodeCache::Block {
   uint64_t host = 0;
@@ -98,13 +98,12 @@ void CodeCache::patch(uint64_t field, uint64_t target) {
   std::memcpy(writable(field), &value, sizeof value);
 }
 
-CodeCache::Block* CodeCache::translate(uint64_t pc, const GuestMemory& memory,
+CodeCache::Block* CodeCache::translate(uint64_t pc, const PageSource& source,
                                        const translator::Options& options) {
   size_t arena = 0;
   for (size_t i = 1; i < layout::kArenas.size(); ++i)
     if (distance(layout::kArenas[i].start, pc) < distance(layout::kArenas[arena].start, pc))
       arena = i;
-  const PageSource source(memory, epoch_);
   if (distance(layout::kArenas[arena].start, pc) > kReach &&
       distance(layout::kArenas[arena].end(), pc) > kReach) {
     uint8_t byte;
@@ -194,6 +193,7 @@ uint64_t CodeCache::enter(uint64_t pc, bool lent, const GuestMemory& memory) {
     bool lent;
     bool landing;
   };
+  const PageSource source(memory, epoch_);
   std::vector<Wanted> wanted{{pc, lent, false}};
   size_t budget = kBatch;
   for (size_t i = 0; i < wanted.size(); ++i) {
@@ -203,7 +203,7 @@ uint64_t CodeCache::enter(uint64_t pc, bool lent, const GuestMemory& memory) {
     auto options = options_;
     options.landing = landing;
     options.lent = with_lent;
-    Block* block = translate(at, memory, options);
+    Block* block = translate(at, source, options);
     adopt(block);
     for (const auto& link : block->translation.links)
       wanted.push_back({link.target, link.lent, false});
@@ -220,7 +220,7 @@ uint64_t CodeCache::enter_indirect(uint64_t pc, const GuestMemory& memory) {
     options.landing = true;
     const bool known = by_entry_.contains(entry_key(pc, options_.fast));
     if (known) options.max_instructions = 0;
-    Block* block = translate(pc, memory, options);
+    Block* block = translate(pc, PageSource(memory, epoch_), options);
     if (known) {
       add_links(block);
       add_pad(*block);
@@ -236,7 +236,7 @@ uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
   auto options = options_;
   options.fast = false;
   options.stop = translator::Stop{pc, 1};
-  Block* block = translate(pc, memory, options);
+  Block* block = translate(pc, PageSource(memory, epoch_), options);
   add_links(block);
   for (const auto& split : block->translation.splits) {
     if (split.pc != pc) continue;
@@ -253,11 +253,12 @@ uint64_t CodeCache::enter_exact(uint64_t pc, translator::Stop stop, const GuestM
   options.stop = stop;
   // Between two ticks control only moves forward, so the blocks that can lead to the stop start
   // between here and there; they are linked among themselves and to nothing else before it.
+  const PageSource source(memory, epoch_);
   std::map<uint64_t, Block*> fragment;
   std::vector<uint64_t> wanted{pc};
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (fragment.contains(wanted[i])) continue;
-    Block* block = translate(wanted[i], memory, options);
+    Block* block = translate(wanted[i], source, options);
     fragment[wanted[i]] = block;
     for (const auto& link : block->translation.links)
       if (link.target > pc && link.target <= stop.pc) wanted.push_back(link.target);

@@ -68,7 +68,8 @@ class CodeCache {
   };
 
   const Block* block_at(uint64_t host) const;
-  Block* translate(uint64_t pc, const GuestMemory& memory, const translator::Options& options);
+  class PageSource;
+  Block* translate(uint64_t pc, const PageSource& source, const translator::Options& options);
   // Makes the block the one for its pc: links to it and from it.
   void adopt(Block* block);
   void add_links(Block* block);
