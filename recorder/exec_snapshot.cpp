@@ -55,7 +55,8 @@ event::Exec snapshot(HostProcess& process, const Program& program, const Registe
     mapping.size = entry.end - entry.start;
     mapping.prot = entry.prot;
     mapping.flags = entry.shared ? MAP_SHARED : MAP_PRIVATE;
-    mapping.path = entry.path;
+    const uint64_t rsp = registers[Register::rsp];
+    mapping.path = entry.start <= rsp && rsp <= entry.end ? "[stack]" : entry.path;
     std::vector<uint8_t> bytes(mapping.size), original(mapping.size, 0);
     process.memory().read(entry.start, bytes);
     if (entry.inode != 0) {

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstring>
 
+#include "machine/tracee/fixed_addresses.h"
 #include "recorder/descriptors.h"
 #include "recorder/recorder.h"
 
@@ -66,6 +67,8 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
     task.signals().set_mask(task.id, *mask);
   }
   if (blocking && !alone) redirect(task, call);
+  if (entry.number == SYS_mmap && arguments[0] == 0 && task.host().random_addresses())
+    call.actual[0] = address_for_mapping(read_maps(task.process->pid), arguments[1]);
   // MADV_FREE leaves it to the kernel when pages are lost: at once is one of its choices.
   if (entry.number == SYS_madvise && arguments[2] == MADV_FREE) call.actual[2] = MADV_DONTNEED;
   call.inputs = inputs(entry, call.actual, memory);

@@ -5,6 +5,7 @@
 
 #include <system_error>
 
+#include "machine/tracee/fixed_addresses.h"
 #include "replayer/guest.h"
 
 namespace heddle {
@@ -65,7 +66,9 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
       return static_cast<int64_t>(brk_);
     }
     case SYS_mmap: {
-      const uint64_t address = expected ? static_cast<uint64_t>(*expected) : a[0];
+      uint64_t address = expected ? static_cast<uint64_t>(*expected) : a[0];
+      if (!expected && address == 0 && process_.random_addresses())
+        address = address_for_mapping(read_maps(process_.pid()), a[1]);
       const uint64_t flags = a[3] | (expected ? MAP_FIXED : 0);
       int64_t got;
       if (file && file->object != 0) {

@@ -18,6 +18,7 @@
 
 #include "machine/runtime/runtime.h"
 #include "machine/syscalls/served.h"
+#include "machine/tracee/fixed_addresses.h"
 
 namespace heddle {
 namespace {
@@ -170,6 +171,7 @@ HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
   process.memory_ = std::make_shared<ProcessMemory>(child.tid());
   process.code_ = parent.code_;
   process.syscall_at_ = parent.syscall_at_;
+  process.random_addresses_ = parent.random_addresses_;
   return process;
 }
 
@@ -243,6 +245,8 @@ void HostProcess::install() {
   memory_->write(layout::kMissCode, runtime::miss_code());
   syscall_at_ = kSyscallInstruction;
   memory_->write(entry, original);
+  random_addresses_ = has_random_addresses(pid());
+  if (random_addresses_) move_to_fixed_addresses(*this);
 
   map(layout::kTaskStates, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
   map(layout::kRuntimeData, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
@@ -284,11 +288,10 @@ uint8_t* HostProcess::share(HostThread& by, std::span<const uint64_t> places, ui
   const uint64_t name = stage(std::string("heddle-code"));
   const uint64_t remote =
       check(remote_syscall(by, SYS_memfd_create, {name, MFD_CLOEXEC}), "memfd_create");
-  const int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid(), 0));
-  if (pidfd < 0) fail("pidfd_open");
-  const int fd = static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, remote, 0));
-  close(pidfd);
-  if (fd < 0) fail("pidfd_getfd");
+  // Not by pidfd_getfd, which the default seccomp profile of containers refuses.
+  const auto path = "/proc/" + std::to_string(pid()) + "/fd/" + std::to_string(remote);
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) fail("taking the code cache's memory out of the program");
   if (ftruncate(fd, static_cast<off_t>(size)) != 0) fail("sizing the code cache");
   for (const uint64_t place : places)
     check(remote_syscall(
@@ -387,6 +390,7 @@ HostProcess HostProcess::fork_checkpoint() {
   HostProcess copy;
   copy.thread_ = HostThread(child);
   copy.syscall_at_ = syscall_at_;
+  copy.random_addresses_ = random_addresses_;
   copy.code_ = code_;
   while (true) {
     const int status = copy.thread_.wait();

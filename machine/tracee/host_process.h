@@ -62,6 +62,9 @@ class HostProcess {
   // The process of `thread`, which stands at PTRACE_EVENT_EXEC: as start() returns it.
   static HostProcess after_exec(HostThread thread);
 
+  // Did the kernel place the program at random (see fixed_addresses.h)?
+  bool random_addresses() const { return random_addresses_; }
+
   HostThread& thread() { return thread_; }
   pid_t pid() const { return thread_.tid(); }
   ProcessMemory& memory() { return *memory_; }
@@ -112,6 +115,7 @@ class HostProcess {
   HostThread thread_;
   std::shared_ptr<ProcessMemory> memory_;
   std::shared_ptr<SharedCode> code_;
+  bool random_addresses_ = false;
   uint64_t syscall_at_ = 0;  // where a syscall instruction can be executed
 };
 
