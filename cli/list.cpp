@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "cli/catalog_json.h"
 #include "cli/catalog_location.h"
 #include "cli/rows.h"
 #include "cli/verbs.h"
@@ -13,36 +14,53 @@ struct Entry {
   UnixMilliseconds at = 0;
   std::string id, how, what;
   std::filesystem::path path;
+  nlohmann::ordered_json json;
 };
 
 Entry entry_of(const TraceRow& trace) {
   std::string how = ended(trace);
   if (trace.tainted) how += ", tainted";
-  return {trace.recorded_at, "t" + std::to_string(trace.id), how, trace.command, trace.path};
+  return {trace.recorded_at, "t" + std::to_string(trace.id), how, trace.command, trace.path,
+          json_of(trace)};
 }
 
 Entry entry_of(const FindingRow& finding) {
   std::string what = finding.title;
   if (finding.trace) what += " (from t" + std::to_string(*finding.trace) + ")";
-  return {finding.last_seen, "f" + std::to_string(finding.id), finding.verdict, what, finding.path};
+  return {finding.last_seen, "f" + std::to_string(finding.id), finding.verdict, what, finding.path,
+          json_of(finding)};
+}
+
+// Newest first.
+std::vector<Entry> entries() {
+  std::vector<Entry> all;
+  if (const auto catalog = open_catalog_to_read()) {
+    for (const auto& trace : catalog->traces()) all.push_back(entry_of(trace));
+    for (const auto& finding : catalog->findings()) all.push_back(entry_of(finding));
+  }
+  std::ranges::stable_sort(all, std::ranges::greater(), &Entry::at);
+  return all;
+}
+
+int list_json() {
+  auto all = nlohmann::ordered_json::array();
+  for (auto& entry : entries()) all.push_back(std::move(entry.json));
+  print_json(all);
+  return 0;
 }
 
 int list() {
-  std::vector<Entry> entries;
-  if (const auto catalog = open_catalog_to_read()) {
-    for (const auto& trace : catalog->traces()) entries.push_back(entry_of(trace));
-    for (const auto& finding : catalog->findings()) entries.push_back(entry_of(finding));
-  }
-  if (entries.empty()) {
+  const auto all = entries();
+  if (all.empty()) {
     std::printf("nothing is recorded yet: heddle record -- PROGRAM ARGUMENTS...\n");
     return 0;
   }
-  std::ranges::stable_sort(entries, std::ranges::greater(), &Entry::at);
   Table table{{{"id"}, {"when"}, {"how"}, {"what"}}, {}};
-  for (auto& e : entries) {
+  for (const auto& e : all) {
     std::error_code ignored;
-    if (!std::filesystem::exists(e.path, ignored)) e.how += ", its directory is gone";
-    table.rows.push_back({e.id, local_time(e.at), e.how, e.what});
+    const bool there = std::filesystem::exists(e.path, ignored);
+    table.rows.push_back(
+        {e.id, local_time(e.at), e.how + (there ? "" : ", its directory is gone"), e.what});
   }
   print(table, stdout);
   return 0;
@@ -51,8 +69,11 @@ int list() {
 }  // namespace
 
 void add_list(CLI::App& app, int& status) {
+  auto json = std::make_shared<bool>(false);
   auto* verb = app.add_subcommand("list", "Traces and findings, newest first");
-  verb->callback([&status] { status = or_one_line(2, list); });
+  verb->add_flag("--json", *json, "An array of one object each");
+  verb->callback(
+      [json, &status] { status = or_one_line(2, [&] { return *json ? list_json() : list(); }); });
 }
 
 }  // namespace heddle::cli

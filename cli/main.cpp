@@ -51,6 +51,7 @@ int main(int argc, char** argv) {
   heddle::cli::add_record(app, status);
   heddle::cli::add_replay(app, status);
   heddle::cli::add_events(app, status);
+  heddle::cli::add_diff(app, status);
   heddle::cli::add_explore(app, status);
   heddle::cli::add_races(app, status);
   heddle::cli::add_pack(app, status);

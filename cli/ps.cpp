@@ -1,8 +1,8 @@
 #include <sys/wait.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "cli/catalog_json.h"
 #include "cli/command_text.h"
 #include "cli/rows.h"
 #include "cli/trace_location.h"
@@ -114,7 +114,7 @@ void print_json(const ProcessTree& tree) {
     if (process.released) row["released"] = *process.released;
     all.push_back(std::move(row));
   }
-  std::puts(all.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  cli::print_json(all);
 }
 
 int ps(const Options& options) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "cli/catalog_json.h"
 #include "cli/catalog_location.h"
 #include "cli/trace_location.h"
 #include "cli/verbs.h"
@@ -108,9 +109,37 @@ int show_finding(const TraceLocation& location) {
   return 0;
 }
 
-int show(const std::string& name) {
+// The catalog's row, if it has one, and what the trace itself tells.
+int show_json(const TraceLocation& location) {
+  nlohmann::ordered_json json;
+  const auto catalog = open_catalog_to_read();
+  if (catalog && location.trace) {
+    if (const auto row = catalog->find_trace(*location.trace)) json = json_of(*row);
+  } else if (catalog && location.finding) {
+    if (const auto row = catalog->find_finding(*location.finding)) json = json_of(*row);
+  }
+  json["path"] = location.path.string();
+  if (std::filesystem::exists(location.path / kFindingFile))
+    json["finding"] = nlohmann::ordered_json::parse(read_finding(location.path).json());
+  const Contents contents = read(location.path);
+  json["program"] = contents.program;
+  json["working_directory"] = contents.working_directory;
+  json["duration_ns"] = contents.duration_ns;
+  json["tasks"] = contents.tasks.size();
+  json["events"] = contents.events;
+  json["kinds"] = contents.kinds;
+  json["cut_off"] = nullptr;
+  if (!contents.cut_off.empty()) json["cut_off"] = contents.cut_off;
+  json["tainted"] = nullptr;
+  if (!contents.tainted.empty()) json["tainted"] = contents.tainted;
+  print_json(json);
+  return 0;
+}
+
+int show(const std::string& name, bool json) {
   try {
     const auto location = locate_trace(name);
+    if (json) return show_json(location);
     if (std::filesystem::exists(location.path / kFindingFile)) return show_finding(location);
     return show_trace(location, name);
   } catch (const NoSuchTrace& error) {
@@ -123,9 +152,12 @@ int show(const std::string& name) {
 
 void add_show(CLI::App& app, int& status) {
   auto name = std::make_shared<std::string>("latest");
+  auto json = std::make_shared<bool>(false);
   auto* verb = app.add_subcommand("show", "What there is to know about a trace or a finding");
   verb->add_option("id", *name, "An id (t1, f1, ...), a path or latest");
-  verb->callback([name, &status] { status = or_one_line(2, [&] { return show(*name); }); });
+  verb->add_flag("--json", *json, "One object");
+  verb->callback(
+      [name, json, &status] { status = or_one_line(2, [&] { return show(*name, *json); }); });
 }
 
 }  // namespace heddle::cli

@@ -9,6 +9,7 @@ namespace heddle::cli {
 void add_record(CLI::App& app, int& status);
 void add_replay(CLI::App& app, int& status);
 void add_events(CLI::App& app, int& status);
+void add_diff(CLI::App& app, int& status);
 void add_races(CLI::App& app, int& status);
 void add_explore(CLI::App& app, int& status);
 void add_pack(CLI::App& app, int& status);
