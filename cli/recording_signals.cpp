@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -48,8 +49,14 @@ void handle(int signal, siginfo_t* info, void*) {
       const itimerval never{};
       setitimer(ITIMER_REAL, &never, nullptr);
     }
+  } else if (from_terminal && signal == SIGHUP) {
+    // Only the session's leader is told at once, which the program would be without us.
+    if (recorder && getsid(0) == getpid()) {
+      recorder->pass_on(signal);
+      wake_in(0);
+    }
   } else if (from_terminal) {
-    if (recorder && signal != SIGHUP && twice_from_terminal()) {
+    if (recorder && twice_from_terminal()) {
       recorder->ask_to_stop();
       wake_in(0);
     }

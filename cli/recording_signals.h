@@ -13,7 +13,8 @@ namespace heddle::cli {
 //                                     within a second let it go, and end the recording
 //   SIGINT of a process (kill)        ends the recording; the program goes on
 //   SIGTERM, SIGQUIT of a process     are passed on to the program
-//   SIGHUP                            of a process: likewise; of the terminal: the program's
+//   SIGHUP                            of a process, or of the terminal to its session's leader:
+//                                     likewise; otherwise the program has it
 //   SIGPIPE, SIGXFSZ                  nothing: a write that fails says so
 // At most one at a time.
 class RecordingSignals {

@@ -24,6 +24,7 @@ static int released;
 static volatile int value, on_stack;  // a handler writes them
 static char stack[1 << 16];
 static sigjmp_buf after_fault;
+static volatile int* volatile nowhere;  // null, as the compiler cannot know
 
 static double seconds(void) {
   struct timespec now;
@@ -136,8 +137,7 @@ int main(void) {
   CHECK(sigprocmask(SIG_UNBLOCK, &blocked, NULL) == 0);
   CHECK(value == 42);
   CHECK(on_stack);
-  volatile uintptr_t unmapped = 8;
-  if (sigsetjmp(after_fault, 1) == 0) *(volatile int*)unmapped = 1;
+  if (sigsetjmp(after_fault, 1) == 0) *nowhere = 1;
   CHECK(raise(SIGUSR1) == 0);
 
   CHECK(write(channel[1], "x", 1) == 1 && write(poll_channel[1], "x", 1) == 1);
