@@ -241,12 +241,15 @@ std::set<std::string> contents(const fs::path& trace) {
     if (file && !file->content.empty()) names.insert(file->content);
   };
   TraceReader reader(trace);
+  uint64_t events = 0;
   while (const auto event = reader.next()) {
+    ++events;
     if (const auto* image = std::get_if<event::Exec>(&event->body))
       for (const auto& mapping : image->mappings) note(mapping.file);
     else if (const auto* call = std::get_if<event::Syscall>(&event->body))
       note(call->file);
   }
+  if (events == 0) throw TraceError(trace.string() + ": the trace is empty");
   for (const auto& name : names) (void)reader.pinned(name);
   return names;
 }
@@ -302,7 +305,7 @@ void unpack(const fs::path& file, const fs::path& directory, const fs::path& sha
       }
     }
     archive.finish();
-    TraceReader(directory).next();
+    if (!TraceReader(directory).next()) throw archive.damaged("its trace is empty");
   } catch (const std::exception&) {
     std::error_code ignored;
     fs::remove_all(directory, ignored);

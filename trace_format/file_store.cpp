@@ -109,13 +109,16 @@ fs::path draft_name(const fs::path& directory) {
 
 FileStore::FileStore(fs::path files, fs::path shared)
     : files_(std::move(files)), shared_(std::move(shared)) {
+  if (!shared_.empty()) read_index();
+}
+
+// Made when there is something to put into it.
+void FileStore::make_store() {
   if (shared_.empty()) return;
   std::error_code refused;
   fs::create_directories(shared_.parent_path(), refused);
   if ((mkdir(shared_.c_str(), 0700) != 0 && errno != EEXIST) || access(shared_.c_str(), W_OK) != 0)
     shared_.clear();
-  else
-    read_index();
 }
 
 void FileStore::read_index() {
@@ -196,6 +199,10 @@ FileStore::Copy FileStore::copy(const Source& source, const fs::path& directory)
 // Under its own name in its directory, unless that is there.
 void FileStore::place(const Copy& copy) {
   const auto path = copy.path.parent_path() / copy.digest;
+  if (access(path.c_str(), F_OK) == 0) {
+    unlink(copy.path.c_str());
+    return;
+  }
   if (rename(copy.path.c_str(), path.c_str()) != 0) {
     const int error = errno;
     unlink(copy.path.c_str());
@@ -216,6 +223,7 @@ std::string FileStore::pin(const fs::path& file) {
     known_[looks] = stored->second;
     return stored->second;
   }
+  make_store();
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
   Copy made;
@@ -240,6 +248,7 @@ void FileStore::put(const Copy& copy) {
 }
 
 std::string FileStore::pin(const Source& source) {
+  make_store();
   const auto made = copy(source, shared_.empty() ? files_ : shared_);
   put(made);
   return made.digest;

@@ -44,6 +44,7 @@ class FileStore {
   void put(const Copy& copy);
   void place(const Copy& copy);
   bool take_from_store(const std::string& digest, uint64_t size);
+  void make_store();
   void read_index();
   void remember(const Looks& looks, const std::string& digest);
 
