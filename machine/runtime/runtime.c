@@ -47,7 +47,9 @@ INLINE struct heddle_log_entry* entry_at(struct heddle_log* log, uint64_t offset
 }
 
 INLINE uint64_t ticks(void) {
-  return (uint64_t)(HEDDLE_HOT_STATE->ticks_granted - HEDDLE_HOT_STATE->ticks_left);
+  int64_t now = HEDDLE_HOT_STATE->ticks_granted - HEDDLE_HOT_STATE->ticks_left;
+  for (int i = 0; i < HEDDLE_COUNTERS - 1; ++i) now -= HEDDLE_HOT_STATE->ticks_more[i];
+  return (uint64_t)now;
 }
 
 INLINE void copy(volatile uint8_t* to, const volatile uint8_t* from, uint64_t size) {

@@ -14,8 +14,11 @@ extern const uint8_t heddle_runtime_committed[];
 extern const uint8_t heddle_runtime_end[];
 // Labels of misses.c.
 extern const uint8_t heddle_runtime_lookup_miss[];
+extern const uint8_t heddle_runtime_return_miss[];
 extern const uint8_t heddle_runtime_link_miss[];
 extern const uint8_t heddle_runtime_miss_stop[];
+extern const uint8_t heddle_runtime_budget[];
+extern const uint8_t heddle_runtime_budget_stop[];
 extern const uint8_t heddle_runtime_misses_end[];
 }
 
@@ -53,6 +56,10 @@ static_assert(offsetof(heddle_hot_state, miss_turns) == 0x58);
 static_assert(offsetof(heddle_hot_state, miss_watched) == 0x60);
 static_assert(offsetof(heddle_hot_state, miss_jump) == 0x68);
 static_assert(offsetof(heddle_hot_state, miss_target) == 0x70);
+static_assert(offsetof(heddle_hot_state, budget_entry) == HEDDLE_HOT_BUDGET_ENTRY);
+static_assert(offsetof(heddle_hot_state, budget_site) == HEDDLE_HOT_BUDGET_SITE);
+static_assert(offsetof(heddle_hot_state, budget_on) == 0x88);
+static_assert(offsetof(heddle_hot_state, ticks_more) == HEDDLE_HOT_TICKS_MORE);
 
 std::span<const uint8_t> miss_code() {
   return {heddle_runtime_lookup_miss, heddle_runtime_misses_end};
@@ -62,8 +69,20 @@ uint64_t lookup_miss() {
   return 0;
 }
 
+uint64_t return_miss() {
+  return static_cast<uint64_t>(heddle_runtime_return_miss - heddle_runtime_lookup_miss);
+}
+
 uint64_t link_miss() {
   return static_cast<uint64_t>(heddle_runtime_link_miss - heddle_runtime_lookup_miss);
+}
+
+uint64_t budget() {
+  return static_cast<uint64_t>(heddle_runtime_budget - heddle_runtime_lookup_miss);
+}
+
+uint64_t budget_stop() {
+  return static_cast<uint64_t>(heddle_runtime_budget_stop - heddle_runtime_lookup_miss);
 }
 
 uint64_t miss_stop() {

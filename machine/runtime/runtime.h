@@ -27,7 +27,12 @@ std::optional<Progress> progress(uint64_t offset);
 // transfer go that find no translation, and the int3 where they stop.
 std::span<const uint8_t> miss_code();
 uint64_t lookup_miss();
+uint64_t return_miss();
 uint64_t link_miss();
 uint64_t miss_stop();
+// The same of a used up counter: where it is filled again, and the int3 where there is nothing
+// left.
+uint64_t budget();
+uint64_t budget_stop();
 
 }  // namespace heddle::runtime

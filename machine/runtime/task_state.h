@@ -52,11 +52,12 @@ struct heddle_task_state {
 /* What translated code touches all the time. One for the task of a process that runs, in the first
  * page of every arena (the same memory in all of them), so that it is reached relative to rip:
  * processors forward such stores to loads without delay, and segment-relative ones they do not. */
+enum { HEDDLE_COUNTERS = 8 };
 struct heddle_hot_state {
   int64_t ticks_left;    /* 0x00 ticks until the one that takes the budget exit, at -1 */
   uint64_t spill[4];     /* 0x08 guest values of scratch registers, valid where a table says so */
   uint64_t transfer;     /* 0x28 low half of the host address of the last indirect transfer */
-  int64_t ticks_granted; /* 0x30 ticks so far = ticks_granted - ticks_left */
+  int64_t ticks_granted; /* 0x30 ticks so far = ticks_granted - the counters' sum */
   uint64_t miss_entry;   /* 0x38 where a direct transfer goes that is not linked */
   uint64_t miss_request; /* 0x40 low half of its stub's host address, or HEDDLE_MISS_LOOKUP */
   uint64_t miss_answer;  /* 0x48 host address to go on at */
@@ -65,6 +66,15 @@ struct heddle_hot_state {
   uint64_t miss_watched; /* 0x60 whether there is someone to answer */
   uint64_t miss_jump;    /* 0x68 */
   uint64_t miss_target;  /* 0x70 of an indirect transfer */
+  uint64_t budget_entry; /* 0x78 where a fast translation goes that has used up a counter */
+  uint64_t budget_site;  /* 0x80 low half of the host address of its exit */
+  uint64_t budget_on;    /* 0x88 where it goes on, if there are ticks left */
+  int64_t ticks_end; /* 0x90 the tick that takes the budget exit, counted from the task's first */
+  int64_t ticks_given[HEDDLE_COUNTERS]; /* 0x98 the counters when they were last filled */
+  uint64_t unused[5];
+  /* 0x100 Counters of fast translations besides ticks_left: ticks that follow each other take
+   * different ones, since a load waits for the store that it follows. */
+  int64_t ticks_more[HEDDLE_COUNTERS - 1];
 };
 
 enum {
@@ -72,9 +82,13 @@ enum {
   HEDDLE_HOT_SPILL = 0x08,
   HEDDLE_HOT_TRANSFER = 0x28,
   HEDDLE_HOT_MISS_ENTRY = 0x38,
-  HEDDLE_HOT_MISS_REQUEST = 0x40
+  HEDDLE_HOT_MISS_REQUEST = 0x40,
+  HEDDLE_HOT_BUDGET_ENTRY = 0x78,
+  HEDDLE_HOT_BUDGET_SITE = 0x80,
+  HEDDLE_HOT_TICKS_MORE = 0x100
 };
-enum { HEDDLE_MISS_LOOKUP = 1 };
+enum { HEDDLE_MISS_LOOKUP = 1, HEDDLE_MISS_RETURN = 2 };
+enum { HEDDLE_BUDGET_EXIT = 16 }; /* bytes of the exit at budget_site */
 
 /* Where the first arena, and so the hot state, lies (machine/tracee/layout.h). */
 #define HEDDLE_HOT_STATE ((volatile struct heddle_hot_state*)0x70000000)
@@ -104,7 +118,8 @@ struct heddle_access_entry {
   uint32_t kind;      /* heddle::AccessKind */
 };
 
-/* The table of indirect transfers: host addresses of landing pads by guest address & 0xffff. A pad
- * that is another address's leads to the next of its index; 0 ends the list. */
+/* The tables of indirect jumps and calls, and of returns: host addresses of landing pads by guest
+ * address & 0xffff. A pad that is another address's leads to the next of its index; 0 ends the
+ * list. */
 
 #endif

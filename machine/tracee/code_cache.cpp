@@ -158,7 +158,7 @@ void CodeCache::adopt(const Block* block) {
   know(entry_key(block->pc, block->lent), {block, block->entry});
   for (const auto& split : block->splits) splits_[split.pc] = block->host + split.offset;
   add_links(block);
-  if (block->pad) add_pad(*block);
+  if (block->pad) add_pad(block->pc, block->host, block->landing);
 }
 
 bool CodeCache::known(uint64_t pc, bool lent) const {
@@ -168,35 +168,39 @@ bool CodeCache::known(uint64_t pc, bool lent) const {
   return find(key).has_value();
 }
 
-// A pad that does not keep the flags comes behind all that do.
-void CodeCache::add_pad(const Block& block) {
-  auto& pads = pads_[static_cast<uint16_t>(block.pc)];
-  const Pad pad{block.pc, block.host + block.landing.offset, block.host + block.landing.next};
-  pads.insert(block.landing.keeps_flags ? pads.begin() : pads.end(), pad);
-  chain_pads(block.pc);
+// A pad that does not keep the flags comes behind all that do. `host`: the block's.
+void CodeCache::add_pad(uint64_t pc, uint64_t host, const translator::Landing& landing) {
+  auto& pads = pads_[landing.returns][static_cast<uint16_t>(pc)];
+  const Pad pad{pc, host + landing.offset, host + landing.next};
+  pads.insert(landing.keeps_flags ? pads.begin() : pads.end(), pad);
+  chain_pads(pc, landing.returns);
 }
 
 void CodeCache::remove_pad(uint64_t pc) {
-  const auto found = pads_.find(static_cast<uint16_t>(pc));
-  if (found == pads_.end()) return;
-  std::erase_if(found->second, [&](const Pad& pad) { return pad.pc == pc; });
-  chain_pads(pc);
+  for (const bool returns : {false, true}) {
+    const auto found = pads_[returns].find(static_cast<uint16_t>(pc));
+    if (found == pads_[returns].end()) continue;
+    std::erase_if(found->second, [&](const Pad& pad) { return pad.pc == pc; });
+    chain_pads(pc, returns);
+  }
 }
 
 // The list of those that share the pc's index.
-void CodeCache::chain_pads(uint64_t pc) {
-  const uint64_t miss = layout::kMissCode + runtime::lookup_miss();
+void CodeCache::chain_pads(uint64_t pc, bool returns) {
+  const uint64_t miss =
+      layout::kMissCode + (returns ? runtime::return_miss() : runtime::lookup_miss());
   const auto index = static_cast<uint16_t>(pc);
-  const auto& pads = pads_.at(index);
+  const auto& pads = pads_[returns].at(index);
   for (size_t i = 0; i < pads.size(); ++i)
     store(pads[i].next, i + 1 < pads.size() ? pads[i + 1].host : miss);
   const uint64_t first = pads.empty() ? miss : pads.front().host;
-  std::memcpy(code_->lookup + index * sizeof first, &first, sizeof first);
+  std::memcpy((returns ? code_->returns : code_->lookup) + index * sizeof first, &first,
+              sizeof first);
 }
 
-bool CodeCache::has_pad(uint64_t pc) const {
-  const auto pads = pads_.find(static_cast<uint16_t>(pc));
-  return pads != pads_.end() &&
+bool CodeCache::has_pad(uint64_t pc, bool returns) const {
+  const auto pads = pads_[returns].find(static_cast<uint16_t>(pc));
+  return pads != pads_[returns].end() &&
          std::ranges::any_of(pads->second, [&](const Pad& pad) { return pad.pc == pc; });
 }
 
@@ -210,11 +214,7 @@ std::optional<uint64_t> CodeCache::find_saved(uint64_t key, const GuestMemory& m
   if (!saved_) return std::nullopt;
   const auto cluster = saved_->candidate(key);
   if (!cluster || !saved_->verify(*cluster, memory, epoch_, hashes_)) return std::nullopt;
-  for (const auto& pad : saved_->pads(*cluster)) {
-    auto& pads = pads_[static_cast<uint16_t>(pad.pc)];
-    pads.insert(pad.keeps_flags ? pads.begin() : pads.end(), Pad{pad.pc, pad.host, pad.next});
-    chain_pads(pad.pc);
-  }
+  for (const auto& pad : saved_->pads(*cluster)) add_pad(pad.pc, pad.host, pad.landing);
   return saved_->find(key);
 }
 
@@ -255,25 +255,34 @@ uint64_t CodeCache::enter(uint64_t pc, bool lent, const GuestMemory& memory, boo
 }
 
 uint64_t CodeCache::enter_indirect(uint64_t pc, const GuestMemory& memory) {
+  return enter_pad(pc, false, memory);
+}
+
+uint64_t CodeCache::enter_return(uint64_t pc, const GuestMemory& memory) {
+  return enter_pad(pc, true, memory);
+}
+
+uint64_t CodeCache::enter_pad(uint64_t pc, bool returns, const GuestMemory& memory) {
   Lock lock(mutex_);
-  if (!has_pad(pc)) {
+  if (!has_pad(pc, returns)) {
     const uint64_t key = entry_key(pc, options_.fast);
     const bool known = find(key) || find_saved(key, memory) || find_inside(pc, options_.fast);
-    if (!has_pad(pc)) {
+    if (!has_pad(pc, returns)) {
       auto options = options_;
-      options.landing = true;
+      options.landing =
+          returns ? translator::LandingKind::returns : translator::LandingKind::transfer;
       options.known = this;
       if (known) options.max_instructions = 0;
       const Block* block = translate(pc, source(memory), options);
       if (known) {
         add_links(block);
-        add_pad(*block);
+        add_pad(pc, block->host, block->landing);
       } else {
         adopt(block);
       }
     }
   }
-  return pads_.at(static_cast<uint16_t>(pc)).front().host;
+  return pads_[returns].at(static_cast<uint16_t>(pc)).front().host;
 }
 
 uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
@@ -298,8 +307,9 @@ uint64_t CodeCache::enter_exact(uint64_t pc, translator::Stop stop, const GuestM
   auto options = options_;
   options.fast = false;
   options.stop = stop;
-  // Between two ticks control only moves forward, so the blocks that can lead to the stop start
-  // between here and there; they are linked among themselves and to nothing else before it.
+  // Between two ticks control only moves forward, but for returns and calls of stubs, which leave:
+  // the blocks that can lead to the stop without start between here and there. They are linked
+  // among themselves.
   const PageSource code = source(memory);
   std::map<uint64_t, const Block*> fragment;
   std::vector<uint64_t> wanted{pc};

@@ -42,6 +42,8 @@ class CodeCache final : private translator::KnownEntries {
   // Host address of the landing pad for indirect transfers to `pc`, which the lookup table leads to
   // from now on.
   uint64_t enter_indirect(uint64_t pc, const GuestMemory& memory);
+  // The same for returns.
+  uint64_t enter_return(uint64_t pc, const GuestMemory& memory);
   // Host address of the second half of a split read-modify-write at `pc`.
   uint64_t enter_split(uint64_t pc, const GuestMemory& memory);
   // A throw-away translation from `pc` on that leaves at `stop`.
@@ -58,6 +60,9 @@ class CodeCache final : private translator::KnownEntries {
 
   // The exit at host address `at`, or null. Lives as long as the cache.
   const translator::ExitSite* exit_at(uint64_t at) const;
+
+  // The same by the low half of its address.
+  const translator::ExitSite* exit_at_low(uint64_t low) const { return exit_at(host_address(low)); }
 
   // Where host address `at` comes from: guest pc and the registers that are spilled there.
   const translator::Origin* origin_at(uint64_t at) const;
@@ -108,10 +113,12 @@ class CodeCache final : private translator::KnownEntries {
   void adopt(const Block* block);
   void know(uint64_t key, BlockEntry entry);  // and its pages
   void add_links(const Block* block);
-  void add_pad(const Block& block);
-  void chain_pads(uint64_t pc);
+  using Pads = std::unordered_map<uint16_t, std::vector<Pad>>;
+  uint64_t enter_pad(uint64_t pc, bool returns, const GuestMemory& memory);
+  void add_pad(uint64_t pc, uint64_t host, const translator::Landing& landing);
+  void chain_pads(uint64_t pc, bool returns);
   void remove_pad(uint64_t pc);
-  bool has_pad(uint64_t pc) const;
+  bool has_pad(uint64_t pc, bool returns) const;
   void patch(uint64_t field, uint64_t target);
   void store(uint64_t host, uint64_t value);
   uint8_t* writable(uint64_t host) const;
@@ -130,7 +137,8 @@ class CodeCache final : private translator::KnownEntries {
   std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // guest page -> live entries
   std::unordered_map<uint64_t, uint64_t> splits_;  // guest pc -> host address of phase 1
   std::unordered_map<uint64_t, std::vector<Incoming>> incoming_;  // by target entry, linked or not
-  std::unordered_map<uint16_t, std::vector<Pad>> pads_;           // by index, the first first
+  // By index, the first first: of jumps and calls, and of returns.
+  std::array<Pads, 2> pads_;
   PageHashes hashes_;     // of the guest's code that was translated
   uint64_t epoch_ = 1;    // of GuestMemory::executable
   CodePages code_pages_;  // of code_pages_of_, in code_pages_epoch_

@@ -35,9 +35,9 @@ std::optional<uint64_t> CodeCache::answer_miss(const GuestMemory& memory) {
   uint64_t answer = get(hot.miss_answer);
   if (answer == 0) {
     const uint64_t request = get(hot.miss_request);
-    if (request == HEDDLE_MISS_LOOKUP) {
+    if (request == HEDDLE_MISS_LOOKUP || request == HEDDLE_MISS_RETURN) {
       if (!canonical(hot.miss_target)) return std::nullopt;
-      answer = enter_indirect(hot.miss_target, memory);
+      answer = enter_pad(hot.miss_target, request == HEDDLE_MISS_RETURN, memory);
     } else {
       const uint64_t stub = host_address(request);
       const auto* site = exit_at(stub);
@@ -59,7 +59,8 @@ std::optional<uint64_t> CodeCache::answer_miss(const GuestMemory& memory) {
 // The guest address that the request is for.
 uint64_t CodeCache::wanted_address() const {
   const auto& hot = *code_->hot;
-  if (get(hot.miss_request) == HEDDLE_MISS_LOOKUP) return hot.miss_target;
+  const uint64_t request = get(hot.miss_request);
+  if (request == HEDDLE_MISS_LOOKUP || request == HEDDLE_MISS_RETURN) return hot.miss_target;
   const auto* site = exit_at(host_address(get(hot.miss_request)));
   return site ? site->pc : 0;
 }

@@ -135,10 +135,31 @@ heddle_hot_state& GuestCpu::hot() const {
   return *process_.shared_code()->hot;
 }
 
-// The tick that takes ticks_left below 0 is the last of the budget.
+namespace {
+
+int64_t& counter(heddle_hot_state& hot, size_t i) {
+  return i == 0 ? hot.ticks_left : hot.ticks_more[i - 1];
+}
+
+int64_t ticks_of(const heddle_hot_state& hot) {
+  int64_t now = hot.ticks_granted - hot.ticks_left;
+  for (const int64_t left : hot.ticks_more) now -= left;
+  return now;
+}
+
+}  // namespace
+
+// The tick that takes a counter below 0 may be the last of the budget, so all but one are given
+// out.
 void GuestCpu::grant(Ticks ticks, Ticks budget) {
-  hot().ticks_left = static_cast<int64_t>(budget - 1);
-  hot().ticks_granted = static_cast<int64_t>(ticks + budget - 1);
+  auto& state = hot();
+  const auto give = static_cast<int64_t>(budget - 1);
+  const int64_t share = cache_->options().fast ? give / HEDDLE_COUNTERS : 0;
+  for (size_t i = 0; i < HEDDLE_COUNTERS; ++i)
+    state.ticks_given[i] = i == 0 ? give - share * (HEDDLE_COUNTERS - 1) : share;
+  for (size_t i = 0; i < HEDDLE_COUNTERS; ++i) counter(state, i) = state.ticks_given[i];
+  state.ticks_granted = static_cast<int64_t>(ticks) + give;
+  state.ticks_end = static_cast<int64_t>(ticks + budget);
 }
 
 void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t points) {
@@ -157,6 +178,7 @@ void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t po
 
 void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) {
   store_state(context, budget, points);
+  exact_.reset();
   auto regs = to_host(context.registers, thread_.registers());
   const uint64_t pc = context.registers[Register::rip];
   if (context.phase == 0)
@@ -178,8 +200,36 @@ uint64_t GuestCpu::enter(uint64_t pc, const user_regs_struct& regs) {
   return cache_->enter(pc, lent, process_.memory());
 }
 
+// A thread that leaves a throw-away translation goes on in another, as long as the stop may come,
+// or in code that stays. What the instruction has added to rsp, where it faults instead.
+std::optional<uint64_t> GuestCpu::go_on(const translator::ExitSite& site, user_regs_struct& regs) {
+  auto& memory = process_.memory();
+  if (site.kind == ExitKind::link) {
+    regs.rip = exact_ ? cache_->enter_exact(site.pc, *exact_, memory)
+                      : cache_->enter(site.pc, !site.spills.empty(), memory);
+  } else {
+    const uint64_t target = regs.r11;
+    if (static_cast<int64_t>(target << 16) >> 16 != static_cast<int64_t>(target)) {
+      const auto* transfer = cache_->transfer_at(hot().transfer);
+      if (!transfer) throw std::logic_error("an indirect transfer from nowhere");
+      return static_cast<uint64_t>(int64_t{transfer->stack_change});
+    }
+    if (exact_ && !translator::return_ticks(GuestCode(memory), target)) {
+      regs.r10 = hot().spill[1];
+      regs.r11 = hot().spill[2];
+      regs.rip = cache_->enter_exact(target, *exact_, memory);
+    } else {
+      regs.rip = cache_->enter_return(target, memory);
+    }
+  }
+  thread_.set_registers(regs);
+  thread_.resume();
+  return std::nullopt;
+}
+
 void GuestCpu::start_exact(const TaskContext& context, translator::Stop stop) {
   store_state(context, 1, kUnlimited);
+  exact_ = stop;
   auto regs = to_host(context.registers, thread_.registers());
   regs.rip = cache_->enter_exact(context.registers[Register::rip], stop, process_.memory());
   regs.gs_base = state_;
@@ -224,7 +274,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
     context.registers[Register::rip] = pc;
     context.registers[Register::rflags] =
         translator::canonical_flags(GuestCode(memory), pc, context.registers[Register::rflags]);
-    context.ticks = static_cast<Ticks>(hot().ticks_granted - hot().ticks_left) + uncounted;
+    context.ticks = static_cast<Ticks>(ticks_of(hot())) + uncounted;
     context.phase = phase;
     context.split_value = phase == 0 ? 0 : state.split_value;
   };
@@ -255,6 +305,14 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       thread_.resume();
       return std::nullopt;
     }
+    if (regs.rip - 1 == layout::kMissCode + runtime::budget_stop()) {
+      const auto* site = cache_->exit_at_low(hot().budget_site);
+      if (!site) throw std::logic_error("a budget exit from nowhere");
+      state = load_state();
+      settle(site->pc, site->spills, 0);
+      out.kind = Exit::Kind::budget;
+      return out;
+    }
     if (regs.rip == HostProcess::kServedStop + 1) {
       state = load_state();
       settle(state.syscall_pc + 2, {}, 0);
@@ -265,6 +323,14 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       out.site = site;
       state = load_state();
       const uint64_t pc = site->pc;
+      if (site->kind == ExitKind::link || site->kind == ExitKind::returned) {
+        if (auto left = go_on(*site, regs)) {
+          settle(pc, site->spills, 0);
+          context.registers[Register::rsp] -= *left;
+          return fault(SIGSEGV, SI_KERNEL, 0);
+        }
+        return std::nullopt;
+      }
       settle(pc, site->spills, site->phase);
       switch (site->kind) {
         case ExitKind::budget:
@@ -371,15 +437,29 @@ void GuestCpu::keep_running(bool soon) {
     // A call that is made comes to its end, and no further.
     if (runtime::progress(thread_.registers().rip - layout::kRuntimeCode))
       memory.store<uint64_t>(state_ + HEDDLE_STATE_SYSCALL_RETURN, HostProcess::kServedStop);
-    // Below 0 a budget exit is under way already.
-    if (const int64_t left = hot().ticks_left; left > 0) {
-      auto regs = thread_.registers();
-      if (const auto* origin = cache_->origin_at(regs.rip); origin && origin->counting) {
-        regs.rcx -= static_cast<uint64_t>(left);
+    auto& state = hot();
+    auto regs = thread_.registers();
+    const uint64_t in_budget = regs.rip - (layout::kMissCode + runtime::budget());
+    if (in_budget < runtime::miss_code().size() - runtime::budget()) {
+      state.ticks_end = 0;  // the counters are being filled
+    } else {
+      const int64_t now = ticks_of(state);
+      if (const auto* origin = cache_->origin_at(regs.rip); origin && origin->counting >= 0) {
+        const size_t i =
+            origin->counting == HEDDLE_HOT_TICKS_LEFT
+                ? 0
+                : 1 + static_cast<size_t>(origin->counting - HEDDLE_HOT_TICKS_MORE) / 8;
+        regs.rcx -= static_cast<uint64_t>(std::max<int64_t>(counter(state, i), 0));
         thread_.set_registers(regs);
       }
-      hot().ticks_granted -= left;
-      hot().ticks_left = 0;
+      // A counter below 0 is a budget exit under way already.
+      int64_t left = 0;
+      for (size_t i = 0; i < HEDDLE_COUNTERS; ++i) {
+        counter(state, i) = std::min<int64_t>(counter(state, i), 0);
+        left += counter(state, i);
+      }
+      state.ticks_granted = now + left;
+      state.ticks_end = now;
     }
   }
   thread_.resume();
@@ -388,7 +468,7 @@ void GuestCpu::keep_running(bool soon) {
 void GuestCpu::resume_here(Ticks budget, uint64_t points) {
   heddle_task_state state = load_state();
   collect_log(state);
-  grant(static_cast<Ticks>(hot().ticks_granted - hot().ticks_left), budget);
+  grant(static_cast<Ticks>(ticks_of(hot())), budget);
   state.points_left = points;
   process_.memory().store(state_, state);
   thread_.resume();

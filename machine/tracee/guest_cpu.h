@@ -112,6 +112,7 @@ class GuestCpu {
   heddle_hot_state& hot() const;
   void grant(Ticks ticks, Ticks budget);
   uint64_t enter(uint64_t pc, const user_regs_struct& regs);
+  std::optional<uint64_t> go_on(const translator::ExitSite& site, user_regs_struct& regs);
   bool retreat();
   void store_state(const TaskContext& context, Ticks budget, uint64_t points);
 
@@ -122,7 +123,8 @@ class GuestCpu {
   HostThread thread_;
   uint64_t state_;
   uint64_t calls_ = 0;
-  std::vector<LogEntry> logged_;  // taken out of the tracee, but not drained yet
+  std::optional<translator::Stop> exact_;  // of the throw-away translation that runs
+  std::vector<LogEntry> logged_;           // taken out of the tracee, but not drained yet
 };
 
 }  // namespace heddle

@@ -154,6 +154,7 @@ SharedCode::~SharedCode() {
   for (size_t i = 0; i < arenas.size(); ++i)
     if (arenas[i]) munmap(arenas[i], layout::kArenas[i].size);
   if (lookup) munmap(lookup, layout::kLookupTable.size);
+  if (returns) munmap(returns, layout::kReturnTable.size);
   if (hot) munmap(hot, layout::kHotStateSize);
 }
 
@@ -264,6 +265,8 @@ void HostProcess::install() {
 void HostProcess::share_code(HostThread& by, SharedCode& code) {
   const auto& lookup = layout::kLookupTable;
   code.lookup = share(by, {&lookup.start, 1}, lookup.size, PROT_READ);
+  const auto& returns = layout::kReturnTable;
+  code.returns = share(by, {&returns.start, 1}, returns.size, PROT_READ);
   std::array<uint64_t, layout::kArenas.size()> starts;
   for (size_t i = 0; i < starts.size(); ++i) {
     starts[i] = layout::kArenas[i].start;
@@ -272,8 +275,11 @@ void HostProcess::share_code(HostThread& by, SharedCode& code) {
   code.hot = reinterpret_cast<heddle_hot_state*>(
       share(by, starts, layout::kHotStateSize, PROT_READ | PROT_WRITE));
   code.hot->miss_entry = layout::kMissCode + runtime::link_miss();
+  code.hot->budget_entry = layout::kMissCode + runtime::budget();
   std::fill_n(reinterpret_cast<uint64_t*>(code.lookup), lookup.size / sizeof(uint64_t),
               layout::kMissCode + runtime::lookup_miss());
+  std::fill_n(reinterpret_cast<uint64_t*>(code.returns), returns.size / sizeof(uint64_t),
+              layout::kMissCode + runtime::return_miss());
 }
 
 // By a memfd that the guest's process makes and that is taken out of it: no descriptor of ours
@@ -311,6 +317,7 @@ std::shared_ptr<SharedCode> HostProcess::make_code_private(
   share_code(by, *own);
   *own->hot = *code_->hot;
   std::memcpy(own->lookup, code_->lookup, layout::kLookupTable.size);
+  std::memcpy(own->returns, code_->returns, layout::kReturnTable.size);
   for (size_t i = 0; i < layout::kArenas.size(); ++i) {
     const uint64_t size = used[i] - layout::kArenas[i].start;
     if (size > layout::kHotStateSize)

@@ -42,6 +42,7 @@ class SharedCode {
 
   std::array<uint8_t*, layout::kArenas.size()> arenas{};
   uint8_t* lookup = nullptr;
+  uint8_t* returns = nullptr;  // the table of returns
   heddle_hot_state* hot = nullptr;
 };
 

@@ -16,6 +16,7 @@ struct Range {
 
 // Below 2 GiB, so that translated code reaches them with a 32-bit displacement.
 inline constexpr Range kLookupTable{0x6000'0000, 0x8'0000};
+inline constexpr Range kReturnTable{0x6008'0000, 0x8'0000};
 inline constexpr Range kRuntimeText{0x6010'0000, 0x1'0000};
 inline constexpr uint64_t kRuntimeCode = kRuntimeText.start + 0x100;  // the runtime's first byte
 inline constexpr uint64_t kMissCode = kRuntimeText.start + 0x8000;

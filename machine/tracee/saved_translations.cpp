@@ -328,7 +328,7 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   if (own_build() == 0) return true;
   // What leads where: pads by their host addresses, entries by their keys.
   std::vector<const Block*> candidates;
-  std::unordered_map<uint64_t, Pad> pads;
+  std::set<uint64_t> pads;
   struct Led {
     uint64_t block, host;
   };
@@ -337,7 +337,7 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   if (auto* saved = cache.saved_.get()) {
     for (uint32_t i = 0; i < saved->states_.size(); ++i) {
       if (saved->states_[i] == State::out_of_use) continue;
-      for (const auto& pad : saved->pads(i)) pads.emplace(pad.host, pad);
+      for (const auto& pad : saved->pads(i)) pads.insert(pad.host + pad.landing.offset);
       for (const auto& [key, entry] : saved->entries(i))
         led[key] = {entry.block->host, entry.address()};
       for (const auto& page : saved->file_->pages(saved->file_->clusters()[i]))
@@ -348,8 +348,9 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   }
   for (const auto& arena : cache.blocks_)
     for (const auto& block : arena) candidates.push_back(&block);
-  for (const auto& [index, list] : cache.pads_)
-    for (const auto& pad : list) pads.emplace(pad.host, Pad{pad.pc, pad.host, pad.next, 0, false});
+  for (const auto& of_kind : cache.pads_)
+    for (const auto& [index, list] : of_kind)
+      for (const auto& pad : list) pads.insert(pad.host);
   for (const auto& [key, entry] : cache.by_entry_) led[key] = {entry.block->host, entry.address()};
   for (const auto& [page, hash] : cache.hashes_) {
     if (hash.changed)
@@ -451,12 +452,8 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
     append(inner, block->inner, out.inner, out.inner_count);
     append(splits, block->splits, out.splits, out.split_count);
     append(indirects, block->indirects, out.indirects, out.indirect_count);
-    if (const auto pad = pads.find(block->host + block->landing.offset);
-        block->pad && pad != pads.end()) {
-      kept_pads.push_back(pad->second);
-      kept_pads.back().cluster = cluster;
-      kept_pads.back().keeps_flags = block->landing.keeps_flags;
-    }
+    if (block->pad && pads.contains(block->host + block->landing.offset))
+      kept_pads.push_back({block->pc, block->host, block->landing, cluster});
     blocks.push_back(out);
   }
   for (const auto& [key, to] : led)  // by key

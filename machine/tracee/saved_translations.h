@@ -34,10 +34,9 @@ class SavedTranslations {
  public:
   struct Pad {
     uint64_t pc;
-    uint64_t host;
-    uint64_t next;
+    uint64_t host;  // of its block
+    translator::Landing landing;
     uint32_t cluster;
-    bool keeps_flags;
   };
 
   // Nothing where the file is missing, damaged, of another heddle or of other options. Puts its

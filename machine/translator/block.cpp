@@ -109,7 +109,8 @@ Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Op
 
 Translation Block::translate() {
   lent_ = options_.fast && options_.lent;
-  if (options_.landing) landing();
+  at_ = pc_;
+  if (options_.landing != LandingKind::none) landing();
   t_.lent = lent_;
   t_.entry = offset();
   uint64_t pc = pc_;

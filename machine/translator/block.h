@@ -6,6 +6,7 @@
 #include <string>
 
 #include "machine/runtime/task_state.h"
+#include "machine/tracee/layout.h"
 #include "machine/translator/decode.h"
 
 namespace heddle::translator {
@@ -50,7 +51,7 @@ class Block {
   void link_if(uint8_t condition, uint64_t target);
   void jump_if(uint8_t condition, asmjit::Label label);
   // Goes where r11 says; the transfer has added to rsp.
-  void indirect(const Instruction& in, int32_t stack_change);
+  void indirect(const Instruction& in, int32_t stack_change, const layout::Range& table);
   void landing();
 
   // unroll.cpp: a loop that is one block.
@@ -76,7 +77,8 @@ class Block {
            uint32_t immediate = 0);
   void hot_load(Register reg, uint32_t field);
   void hot_store(Register reg, uint32_t field);
-  void tick(uint8_t ticks);  // sub ticks_left, ticks
+  void tick(uint8_t ticks);     // sub ticks_left, ticks
+  uint32_t ticks_left() const;  // the field of the counter for the instruction at at_
   static Gp gp(Register reg, uint32_t size = 8);
   Mem memory(const Instruction& in, unsigned operand, bool with_segment) const;
   void spill(Register reg, uint8_t slot);
@@ -86,6 +88,7 @@ class Block {
   Spills spills() const { return lent_ ? kLent : Spills(); }
   ExitSite& exit(ExitKind kind, uint64_t pc);  // emits the int3
   void link_exit(uint64_t pc);
+  void budget_exit(uint64_t pc, const Spills& spills);  // fast: what follows goes on after it
   void store_address(uint32_t state_offset, const asmjit::Label& label);
   void store_constant(uint32_t state_offset, uint64_t value);
   uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }

@@ -89,7 +89,7 @@ void Block::hot_store(Register reg, uint32_t field) {
 }
 
 void Block::tick(uint8_t ticks) {
-  hot({0x48, 0x83}, 5, HEDDLE_HOT_TICKS_LEFT, 1);
+  hot({0x48, 0x83}, 5, ticks_left(), 1);
   bytes({ticks});
 }
 
@@ -119,6 +119,10 @@ ExitSite& Block::exit(ExitKind kind, uint64_t pc) {
 
 // Asks for the link by its own address (machine/runtime/misses.c).
 void Block::link_exit(uint64_t pc) {
+  if (options_.stop) {  // for the machine to see whether the stop may be there
+    exit(ExitKind::link, pc);
+    return;
+  }
   ExitSite site;
   site.offset = offset();
   site.kind = ExitKind::link;
@@ -130,6 +134,32 @@ void Block::link_exit(uint64_t pc) {
   bytes({static_cast<uint8_t>(here), static_cast<uint8_t>(here >> 8),
          static_cast<uint8_t>(here >> 16), static_cast<uint8_t>(here >> 24)});
   hot({0xff}, 4, HEDDLE_HOT_MISS_ENTRY);
+}
+
+void Block::budget_exit(uint64_t pc, const Spills& spills) {
+  if (!options_.fast) {
+    exit(ExitKind::budget, pc).spills = spills;
+    return;
+  }
+  ExitSite site;
+  site.offset = offset();
+  site.kind = ExitKind::budget;
+  site.pc = pc;
+  site.spills = spills;
+  t_.exits.push_back(site);
+  const auto here = static_cast<uint32_t>(host_base_ + offset());
+  hot({0xc7}, 0, HEDDLE_HOT_BUDGET_SITE, 4);
+  bytes({static_cast<uint8_t>(here), static_cast<uint8_t>(here >> 8),
+         static_cast<uint8_t>(here >> 16), static_cast<uint8_t>(here >> 24)});
+  hot({0xff}, 4, HEDDLE_HOT_BUDGET_ENTRY);
+}
+
+// Ticks near each other take different counters.
+uint32_t Block::ticks_left() const {
+  if (!options_.fast) return HEDDLE_HOT_TICKS_LEFT;
+  const auto number = static_cast<uint32_t>(at_ * 0x9e37'79b9'7f4a'7c15 >> 61);
+  if (number == 0) return HEDDLE_HOT_TICKS_LEFT;
+  return HEDDLE_HOT_TICKS_MORE + 8 * (number - 1);
 }
 
 void Block::bytes(std::initializer_list<uint8_t> code) {

@@ -15,6 +15,28 @@ constexpr uint8_t kNotSign = 9;  // the condition ns
 
 }  // namespace
 
+bool call_ticks(const CodeSource& source, uint64_t target) {
+  auto in = decode(source, target);
+  if (in && in->info.mnemonic == ZYDIS_MNEMONIC_ENDBR64) in = decode(source, in->next());
+  return !in || in->info.mnemonic != ZYDIS_MNEMONIC_JMP ||
+         in->operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
+}
+
+// Forms of call, by their length: e8 rel32, and ff /2 with a register or memory operand, behind a
+// REX prefix perhaps.
+bool return_ticks(const CodeSource& source, uint64_t target) {
+  for (const uint64_t length : {5, 2, 3, 6, 7, 4}) {
+    uint8_t first[2];
+    if (source.read(target - length, first) != 2) continue;
+    const bool direct = length == 5 && first[0] == 0xe8;
+    const bool prefix = (first[0] & 0xf0) == 0x40;
+    if (!direct && first[0] != 0xff && !(prefix && first[1] == 0xff)) continue;
+    const auto in = decode(source, target - length);
+    if (in && in->next() == target && in->info.mnemonic == ZYDIS_MNEMONIC_CALL) return false;
+  }
+  return true;
+}
+
 void Block::link(uint64_t target) {
   bytes({0xe9, 0, 0, 0, 0});
   links_.push_back({offset() - 4, target, lent_, at_});
@@ -31,14 +53,15 @@ void Block::jump_if(uint8_t condition, Label label) {
 }
 
 void Block::count_tick(uint64_t pc, const Spills& spills) {
-  hot_load(Register::rcx, HEDDLE_HOT_TICKS_LEFT);
+  hot_load(Register::rcx, ticks_left());
   origin(pc, spills);
-  t_.origins.back().counting = true;
+  t_.origins.back().counting = static_cast<int32_t>(ticks_left());
   a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
-  hot_store(Register::rcx, HEDDLE_HOT_TICKS_LEFT);
+  hot_store(Register::rcx, ticks_left());
   origin(pc, spills);
-  // movsx ecx, byte [the sign's]
-  hot({0x0f, 0xbe}, static_cast<uint8_t>(Register::rcx), HEDDLE_HOT_TICKS_LEFT + 7);
+  // Its sign, without a flag; to load the byte would wait for the store.
+  a_.bswap(x86::rcx);
+  a_.movsx(x86::ecx, x86::cl);
   a_.lea(x86::ecx, x86::ptr(x86::rcx, 1));
 }
 
@@ -48,11 +71,11 @@ void Block::count_ticks(uint64_t pc, uint8_t ticks) {
     t_.origins.back().uncounted = uncounted;
   };
   hold_rcx();
-  hot_load(Register::rcx, HEDDLE_HOT_TICKS_LEFT);
+  hot_load(Register::rcx, ticks_left());
   pending(ticks);
-  t_.origins.back().counting = true;
+  t_.origins.back().counting = static_cast<int32_t>(ticks_left());
   a_.lea(x86::rcx, x86::ptr(x86::rcx, -int32_t{ticks}));
-  hot_store(Register::rcx, HEDDLE_HOT_TICKS_LEFT);
+  hot_store(Register::rcx, ticks_left());
   pending(0);
   release_rcx();
 }
@@ -81,7 +104,8 @@ void Block::tick_and_link(uint64_t target) {
   if (status_flags_dead(source_, target)) {
     tick(1);
     link_if(kNotSign, target);
-    exit(ExitKind::budget, target);
+    budget_exit(target, spills());
+    if (options_.fast) link(target);
     return;
   }
   const Label zero = a_.newLabel();
@@ -91,24 +115,34 @@ void Block::tick_and_link(uint64_t target) {
   release_rcx();
   link(target);
   a_.bind(zero);
-  exit(ExitKind::budget, target).spills = holding_rcx();
+  budget_exit(target, holding_rcx());
+  if (!options_.fast) return;
+  release_rcx();
+  link(target);
 }
 
-void Block::indirect(const Instruction& in, int32_t stack_change) {
+void Block::indirect(const Instruction& in, int32_t stack_change, const layout::Range& table) {
   t_.indirects.push_back({offset(), in.pc, stack_change});
   const auto here = static_cast<uint32_t>(host_base_ + offset());
   hot({0xc7}, 0, HEDDLE_HOT_TRANSFER, 4);  // mov dword [...], here
   bytes({static_cast<uint8_t>(here), static_cast<uint8_t>(here >> 8),
          static_cast<uint8_t>(here >> 16), static_cast<uint8_t>(here >> 24)});
+  if (options_.stop && &table == &layout::kReturnTable) {
+    exit(ExitKind::returned, in.pc);
+    return;
+  }
   a_.movzx(x86::r10d, x86::r11w);
-  check(a_.jmp(x86::ptr(layout::kLookupTable.start, x86::r10, 3, 8)), "an indirect transfer");
+  check(a_.jmp(x86::ptr(table.start, x86::r10, 3, 8)), "an indirect transfer");
 }
 
 void Block::landing() {
-  const Label other = a_.newLabel(), zero = a_.newLabel(), here = a_.newLabel();
+  const Label other = a_.newLabel(), zero = a_.newLabel(), here = a_.newLabel(),
+              counted = a_.newLabel();
   const bool low = static_cast<int64_t>(pc_) == static_cast<int32_t>(pc_);
   const bool keeps_flags = !status_flags_dead(source_, pc_);
   const Spills spills = keeps_flags ? kLandingSpills : kLent;
+  const bool returns = options_.landing == LandingKind::returns;
+  const bool ticks = !returns || return_ticks(source_, pc_);
   // Out of line, in front: the way to the next pad and the budget exit.
   origin(pc_, spills);
   a_.bind(other);
@@ -116,8 +150,11 @@ void Block::landing() {
   bytes({0xff, 0x25});  // jmp [rip + ...]
   constant_operand(0);
   a_.bind(zero);
-  exit(ExitKind::budget, pc_).spills = spills;
-  t_.landing = Landing{offset(), 0, keeps_flags};
+  if (ticks) {
+    budget_exit(pc_, spills);
+    if (options_.fast) check(a_.jmp(counted), "a landing pad");
+  }
+  t_.landing = Landing{offset(), 0, keeps_flags, returns};
   if (keeps_flags) {
     a_.mov(x86::r10, x86::rcx);
     a_.mov(x86::rcx, imm(-static_cast<int64_t>(pc_)));
@@ -125,8 +162,11 @@ void Block::landing() {
     check(a_.jecxz(x86::rcx, here), "a landing pad");
     check(a_.short_().jmp(other), "a landing pad");
     a_.bind(here);
-    count_tick(pc_, kLandingSpills);
-    check(a_.jecxz(x86::ecx, zero), "a landing pad");
+    if (ticks) {
+      count_tick(pc_, kLandingSpills);
+      check(a_.jecxz(x86::ecx, zero), "a landing pad");
+    }
+    a_.bind(counted);
     a_.mov(x86::rcx, x86::r10);
   } else {
     if (low) {
@@ -136,8 +176,11 @@ void Block::landing() {
       a_.cmp(x86::r11, x86::r10);
     }
     check(a_.short_().jne(other), "a landing pad");
-    tick(1);
-    check(a_.short_().js(zero), "a landing pad");
+    if (ticks) {
+      tick(1);
+      check(a_.short_().js(zero), "a landing pad");
+    }
+    a_.bind(counted);
   }
   lent_ = true;
   origin(pc_);
@@ -145,7 +188,6 @@ void Block::landing() {
 }
 
 void Block::push_return_address(uint64_t address) {
-  t_.returns.push_back(address);
   const auto low = static_cast<uint32_t>(address);
   if (static_cast<int64_t>(address) == static_cast<int32_t>(address)) {
     bytes({0x68, static_cast<uint8_t>(low), static_cast<uint8_t>(low >> 8),
@@ -234,21 +276,21 @@ bool Block::transfer(const Instruction& in) {
           link(target);
       } else {
         load_target(in);
-        indirect(in, 0);
+        indirect(in, 0, layout::kLookupTable);
       }
       return true;
     case ZYDIS_MNEMONIC_CALL:
       if (in.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         const uint64_t target = direct_target(in);
         push_return_address(in.next());
-        if (target <= in.pc)
+        if (call_ticks(source_, target))
           tick_and_link(target);
         else
           link(target);
       } else {
         load_target(in);
         push_return_address(in.next());
-        indirect(in, -8);
+        indirect(in, -8, layout::kLookupTable);
       }
       return true;
     case ZYDIS_MNEMONIC_RET: {
@@ -257,7 +299,7 @@ bool Block::transfer(const Instruction& in) {
       lend(in.pc);
       a_.pop(x86::r11);
       if (extra != 0) a_.lea(x86::rsp, x86::ptr(x86::rsp, extra));
-      indirect(in, 8 + extra);
+      indirect(in, 8 + extra, layout::kReturnTable);
       return true;
     }
     default:

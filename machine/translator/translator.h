@@ -2,8 +2,8 @@
 //
 // In a nutshell: a block of guest instructions, from its entry to the next unconditional transfer
 // of control, becomes host code that does the same to registers, flags, memory and stack, and that
-//   - counts a tick at every direct transfer taken to an address at or before its own and at every
-//     indirect one: no cycle of the control flow is without,
+//   - counts a tick at every jump taken to an address at or before its own, every call and every
+//     indirect jump: no cycle of the control flow is without (see call_ticks, return_ticks),
 //   - leaves through an exit (an int3, known by its address) for what the machine must decide.
 // Guest registers stay in their own host registers; heddle_hot_state is in rip's reach, gs
 // addresses heddle_task_state; the guest's stack holds guest return addresses; nothing is ever
@@ -35,7 +35,8 @@ enum class SpecialInstruction : uint16_t { rdtsc, rdtscp, cpuid, rdrand, rdseed,
 
 enum class ExitKind : uint8_t {
   link,         // a direct transfer to `pc` that is not linked yet
-  budget,       // ticks_left is below 0; the tick is counted, the task is at its target
+  budget,       // a counter is below 0; the tick is counted, the task is at its target. A jump to
+                // the runtime in fast translations, which may go on behind it
   syscall,      // a syscall instruction at `pc`, not executed
   special,      // a SpecialInstruction at `pc`, not executed
   trap,         // int3 or int1 at `pc`, not executed: SIGTRAP is the guest's own
@@ -45,6 +46,7 @@ enum class ExitKind : uint8_t {
   point,        // an access point at `pc`: phase 0 before the access, phase 1 inside a split one
   hook,         // execution reached the hooked `pc`
   stop,         // execution reached Options::stop
+  returned,     // with Options::stop: a return to where r11 says, as its lookup would find it
 };
 
 // A register whose guest value is in heddle_hot_state::spill, or in another register of the host.
@@ -116,10 +118,13 @@ struct IndirectTransfer {
 // the block's entry, with the registers back unless they stay lent. If the target is another it
 // jumps to the host address at `next`, with r11 as it came, and the flags too if they may be needed
 // at its own target: such pads come before others.
+enum class LandingKind : uint8_t { none, transfer, returns };
+
 struct Landing {
   uint32_t offset = 0;  // of the pad in Translation::code
   uint32_t next = 0;    // of the 8-byte host address
   bool keeps_flags = false;
+  bool returns = false;  // of LandingKind::returns
 };
 
 // Where host code from `offset` on (to the next entry) comes from, for faults.
@@ -128,8 +133,10 @@ struct Origin {
   uint64_t pc = 0;
   Spills spills;
   bool access_log = false;  // a store to the access log: rcx is the host's pointer into it
-  bool counting = false;    // the host's rcx holds ticks_left, to be stored: change both or neither
-  uint8_t uncounted = 0;    // ticks that are still to be taken off ticks_left
+  // Where not -1: the host's rcx holds the counter at that offset in heddle_hot_state, to be
+  // stored: change both or neither.
+  int32_t counting = -1;
+  uint8_t uncounted = 0;  // ticks that are still to be taken off ticks_left
 };
 
 // Entry in the middle of a split read-modify-write at pc: the continuation of its phase 1 point.
@@ -165,7 +172,6 @@ struct Translation {
   std::vector<SplitEntry> splits;
   std::vector<IndirectTransfer> indirects;  // by offset
   std::optional<Landing> landing;
-  std::vector<uint64_t> returns;  // where its calls return to: guest addresses
   uint32_t instructions = 0;
 };
 
@@ -194,7 +200,7 @@ struct Options {
   bool log_accesses = false;
   // Serve syscall instructions through heddle_task_state::syscall_entry instead of an exit.
   bool runtime_syscalls = false;
-  bool landing = false;  // with a landing pad in front
+  LandingKind landing = LandingKind::none;  // with a landing pad in front
   // A block ends where it comes to one of these. Not owned; null: none.
   const KnownEntries* known = nullptr;
   uint32_t max_instructions = 64;  // per block; 0: the landing pad only
@@ -205,6 +211,14 @@ struct Options {
 // instruction otherwise). Never fails for want of decodable code: that becomes an exit.
 Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
                       const Options& options);
+
+// Does a direct call of `target` tick? Not where an indirect jump is all that is there, which
+// ticks.
+bool call_ticks(const CodeSource& source, uint64_t target);
+// Does a return to `target` tick? Not behind what looks like a call: that one did. (A cycle of
+// nothing but returns to such places, which nothing called, has no tick, and no other task or
+// signal gets in between.)
+bool return_ticks(const CodeSource& source, uint64_t target);
 
 inline constexpr uint64_t kStatusFlags = 0x8d5;  // CF PF AF ZF SF OF in rflags
 

@@ -11,8 +11,8 @@ using namespace asmjit;
 
 namespace {
 
-constexpr size_t kLongest = 16;  // instructions of a body; the tick is lost in a longer one
-constexpr size_t kCopied = 64;   // instructions of all copies together, about
+constexpr size_t kLongest = 24;  // instructions of a body; the tick is lost in a longer one
+constexpr size_t kCopied = 72;   // instructions of all copies together, about
 constexpr uint8_t kMostCopies = 16;
 
 uint8_t copies(size_t length) {
@@ -49,7 +49,7 @@ std::vector<Instruction> Block::loop_body() const {
 void Block::enter_unrolled(const std::vector<Instruction>& body) {
   plain_ = a_.newLabel();
   unrolled_ = a_.newLabel();
-  hot({0x48, 0x83}, 7, HEDDLE_HOT_TICKS_LEFT, 1);  // cmp ticks_left, copies
+  hot({0x48, 0x83}, 7, ticks_left(), 1);  // cmp ticks_left, copies
   bytes({copies(body.size())});
   check(a_.jge(unrolled_), "a loop");
   a_.bind(plain_);
@@ -86,7 +86,7 @@ void Block::unrolled(const std::vector<Instruction>& body) {
   t_.origins.back().uncounted = turns;
   tick(turns);
   origin(pc_);
-  hot({0x48, 0x83}, 7, HEDDLE_HOT_TICKS_LEFT, 1);
+  hot({0x48, 0x83}, 7, ticks_left(), 1);
   bytes({turns});
   check(a_.jge(unrolled_), "a loop");
   check(a_.jmp(plain_), "a loop");

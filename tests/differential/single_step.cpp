@@ -88,8 +88,10 @@ Ticks ticks_of(const translator::CodeSource& code, uint64_t from, uint64_t to) {
   if (!in) return 0;
   switch (in->info.meta.category) {
     case ZYDIS_CATEGORY_RET:
-      return 1;
+      return translator::return_ticks(code, to) ? 1 : 0;
     case ZYDIS_CATEGORY_CALL:
+      if (in->operands[0].type != ZYDIS_OPERAND_TYPE_IMMEDIATE) return 1;
+      return translator::call_ticks(code, to) ? 1 : 0;
     case ZYDIS_CATEGORY_COND_BR:
     case ZYDIS_CATEGORY_UNCOND_BR: {
       const auto& operand = in->operands[0];
