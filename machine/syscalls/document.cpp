@@ -1,10 +1,6 @@
 #include "machine/syscalls/document.h"
 
-#include <sys/syscall.h>
-
-#include <algorithm>
-#include <cstdio>
-
+#include "machine/syscalls/served.h"
 #include "machine/syscalls/table.h"
 
 namespace heddle {
@@ -34,8 +30,7 @@ program maps too and can write, a shared segment that one is attached to, and a 
 )";
 
 bool in_tracee(uint32_t number) {
-  constexpr uint32_t kServed[] = {SYS_clock_gettime, SYS_gettimeofday, SYS_time, SYS_futex};
-  return std::ranges::count(kServed, number) > 0;
+  return number < HEDDLE_SERVED_CALLS && served_calls()[number].family != HEDDLE_DECLINED;
 }
 
 const char* state(const Syscall& call) {
@@ -51,8 +46,8 @@ const char* state(const Syscall& call) {
     case Replay::logged:
       break;
   }
-  if (call.taint) return "may taint";
-  return in_tracee(call.number) ? "in the tracee" : "stopped";
+  if (in_tracee(call.number)) return call.taint ? "in the tracee, may taint" : "in the tracee";
+  return call.taint ? "may taint" : "stopped";
 }
 
 // "argument 2: as many bytes as returned, argument 5: the address's length"
