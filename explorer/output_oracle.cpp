@@ -19,6 +19,7 @@ namespace heddle {
 namespace {
 
 constexpr size_t kMostFiltered = 1000;  // texts that are remembered
+constexpr int kNotExecuted = 126;       // the shell's exit status, or 127
 
 [[noreturn]] void fail(int error, const std::string& command) {
   throw std::system_error(error, std::generic_category(), "running " + command);
@@ -98,7 +99,8 @@ const std::string& OutputOracle::filtered(const std::string& text) {
   const auto [known, fresh] = filtered_.try_emplace(text);
   if (fresh) {
     Ended ended = run(commands_.filter, text, 0);
-    if (ended.status != 0)
+    // What finds nothing to print may end with 1, as grep does.
+    if (!WIFEXITED(ended.status) || WEXITSTATUS(ended.status) >= kNotExecuted)
       throw std::runtime_error("the filter " + commands_.filter + " ended with " +
                                ending(ended.status));
     known->second = std::move(ended.output);

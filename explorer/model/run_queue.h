@@ -24,7 +24,7 @@ struct Wait {
   SyscallAnswer timed_out;     // how the call returns at the deadline
   OnSignal on_signal = OnSignal::restarts;
   uint64_t remaining = 0;  // where a sleep's rest goes if a signal ends it (a timespec); 0: nowhere
-  uint64_t futex = 0;        // the word that it waits at; 0: at none
+  uint64_t futex = 0;      // the word that it waits at; 0: at none
   bool for_outside = false;  // what is outside the program could end it
 };
 
