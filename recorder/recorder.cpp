@@ -184,6 +184,11 @@ void Recorder::run_slice(Task& task) {
       exit = task.cpu->stopped(task.cpu->thread().wait(), task.context);
       if (exit && exit->kind == Exit::Kind::signal) {
         post(task, exit->info);
+        // One that the last call has let in comes before anything else.
+        if (task.cpu->at_start()) {
+          exit->kind = Exit::Kind::budget;
+          break;
+        }
         task.cpu->keep_running(true);
         exit.reset();
       } else if (exit && exit->kind == Exit::Kind::event && stop_event(exit->status) != 0) {

@@ -185,6 +185,8 @@ void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) 
     regs.rip = enter(pc, regs);
   else
     regs.rip = cache_->enter_split(pc, process_.memory());
+  started_at_ = regs.rip;
+  started_ticks_ = ticks_of(hot());
   regs.gs_base = state_;
   thread_.set_registers(regs);
   thread_.resume();
@@ -428,6 +430,10 @@ Exit GuestCpu::run(TaskContext& context, Ticks budget, uint64_t points) {
 Exit GuestCpu::run_exact(TaskContext& context, translator::Stop stop) {
   start_exact(context, stop);
   return wait(context);
+}
+
+bool GuestCpu::at_start() const {
+  return thread_.registers().rip == started_at_ && ticks_of(hot()) == started_ticks_;
 }
 
 void GuestCpu::keep_running(bool soon) {

@@ -89,6 +89,9 @@ class GuestCpu {
   // After a `signal` exit: lets the guest run on as it was, or (soon) to the next tick or system
   // call, whichever is first: a budget or a syscall exit. The signal is not delivered.
   void keep_running(bool soon);
+  // After a `signal` exit: the thread has executed nothing since start(), so the context given there
+  // is the task's state, and the signal may be delivered at once.
+  bool at_start() const;
   // How many calls the runtime may serve in a run of this task from the next start() on, where it
   // records. None at first.
   void grant_calls(uint64_t calls) { calls_ = calls; }
@@ -123,6 +126,8 @@ class GuestCpu {
   HostThread thread_;
   uint64_t state_;
   uint64_t calls_ = 0;
+  uint64_t started_at_ = 0;  // host address, and the task's ticks then
+  int64_t started_ticks_ = 0;
   std::optional<translator::Stop> exact_;  // of the throw-away translation that runs
   std::vector<LogEntry> logged_;           // taken out of the tracee, but not drained yet
 };
