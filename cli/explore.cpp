@@ -84,6 +84,7 @@ void print_json(const ExplorationSummary& summary, const Failure* failure, const
                       {"strategies", summary.strategies},
                       {"stopped", summary.stopped},
                       {"seconds", seconds},
+                      {"search_seconds", summary.seconds},
                       {"findings", nlohmann::json::array()}};
   if (failure) {
     auto finding = nlohmann::json::parse(failure->finding.json());
@@ -155,6 +156,13 @@ void add_explore(CLI::App& app, int& status) {
   verb->add_option("--seed", options->search.seed, "Of all random choices (default 1)");
   verb->add_option("--schedules", options->search.schedules,
                    "How many to try at most (default 1000)");
+  verb->add_option("-j,--jobs", options->search.jobs,
+                   "Processes that try schedules (default 1); what is found does not depend on it")
+      ->check(CLI::Range(1, 1024));
+  verb->add_option("--strategy", options->search.strategy, "How schedules are chosen")
+      ->check(CLI::IsMember(strategy_names()));
+  verb->add_flag("--isolate", options->search.isolate,
+                 "Make each run in a process of its own: slow, and finds the same");
   verb->add_option("--time", options->time, "How long to try at most: 90s, 10m, 2h");
   verb->add_option("--schedule", options->schedule, "Run just this one, as a finding prints it");
   verb->add_flag("--json", options->json, "Print the result as JSON");

@@ -105,7 +105,7 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
   const RunOutcome noted = run_(minimised.schedule, limits);
   if (const auto sides = meeting(noted, minimised)) {
     std::map<size_t, std::vector<StackFrame>> stacks;
-    limits.at_point = [&](Guest& guest, TaskId task, size_t index) {
+    limits.at_point = [&](ModelGuest& guest, TaskId task, size_t index) {
       if (index == sides->held || index == sides->other) stacks[index] = stack_(guest, task);
     };
     run_(minimised.schedule, limits);

@@ -19,7 +19,7 @@ namespace heddle {
 class Explanation {
  public:
   using Run = std::function<RunOutcome(const Schedule&, const RunLimits&)>;
-  using StackOf = std::function<std::vector<StackFrame>(Guest&, TaskId)>;
+  using StackOf = std::function<std::vector<StackFrame>(ModelGuest&, TaskId)>;
 
   Explanation(Run run, StackOf stack, const Symbols& symbols, const AnalysedRun& recorded)
       : run_(std::move(run)), stack_(std::move(stack)), symbols_(symbols), recorded_(recorded) {}

@@ -47,7 +47,6 @@ Exploration::Exploration(const std::filesystem::path& trace) : directory_(trace)
   if (recording_->empty() || !std::holds_alternative<event::Exec>(recording_->front().body))
     throw TraceError(trace.string() + ": the trace does not begin with a program");
   if (!reader_.cut_off().empty()) throw TraceError(reader_.cut_off());
-  cpuid_ = cpuid_answers(*recording_);
   std::vector<Module> modules;
   const auto consider = [&](uint64_t start, const std::optional<FileRange>& file) {
     if (file && file->offset == 0 && !file->content.empty())
@@ -95,43 +94,20 @@ const AnalysedRun& Exploration::analyse() {
   return recorded_;
 }
 
-// The state just before the first thread is created: what every schedule has in common.
-ModelState& Exploration::start() {
-  if (start_) return *start_;
-  translator::Options options;
-  options.points = &points_;
-  const auto& exec = std::get<event::Exec>(recording_->front().body);
-  auto guest = std::make_unique<Guest>(
-      exec, [this](const std::string& content) { return reader_.pinned(content); }, options);
-  start_.reset(new ModelState{std::move(guest), ModelKernel(recording_), 1, 0, {}, 0});
-  ModelRun prefix(*start_, cpuid_, {});
-  prefix.run_to_first_clone();
-  return *start_;
+std::unique_ptr<Runs> Exploration::make_runs(Runs::In in) const {
+  return std::make_unique<Runs>(
+      recording_, [this](const std::string& content) { return reader_.pinned(content); }, points_,
+      recorded_, in);
 }
 
-// What a finished run means, next to the recording.
-void Exploration::judge(RunOutcome& outcome) const {
-  if (outcome.verdict != Verdict::same) return;
-  if (outcome.status != recorded_.status) {
-    outcome.verdict = Verdict::failed;
-    outcome.reason = "the program ended with " + ending(outcome.status);
-  } else if (outcome.output != recorded_.output || outcome.error != recorded_.error) {
-    outcome.verdict = Verdict::changed;
-    outcome.reason = "the output differs";
-  }
+Runs& Exploration::runs() {
+  if (!runs_) runs_ = make_runs(Runs::In::own_process);
+  return *runs_;
 }
 
-RunOutcome Exploration::run_limited(const Schedule& schedule, const RunLimits& limits) {
-  ModelState state = start().fork();
-  RunOutcome outcome = ModelRun(state, cpuid_, limits).follow(schedule);
-  outcome.schedule = schedule;
-  judge(outcome);
-  return outcome;
-}
-
-std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
+std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& options) {
   Pct::Options estimate;
-  estimate.ticks = recorded_.ticks - std::min(recorded_.ticks, start().ticks);
+  estimate.ticks = recorded_.ticks - std::min(recorded_.ticks, runs().ticks_before());
   std::set<uint64_t> updating;
   for (const Target& target : targets_) {
     if (target.first_updates) updating.insert(target.first_pc);
@@ -139,39 +115,47 @@ std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
   }
   for (const uint64_t pc : points_)
     estimate.accesses += recorded_.executions[pc] * (updating.contains(pc) ? 2 : 1);
-  const auto portfolio = make_portfolio(options.seed, targets_, estimate);
+  return make_strategy(options.strategy, options.seed, targets_, estimate);
+}
+
+std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
+  const auto searching = strategy(options);
   const auto begun = std::chrono::steady_clock::now();
-  for (uint64_t run = 0; run < options.schedules; ++run) {
-    const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - begun;
-    if (options.seconds > 0 && passed.count() >= options.seconds) {
-      summary_.stopped = "the time is over";
-      return std::nullopt;
-    }
-    ModelState state = start().fork();
-    portfolio->begin(run);
-    RunOutcome outcome = ModelRun(state, cpuid_, {}).run(*portfolio);
-    judge(outcome);
+  SearchJobs jobs(
+      options.jobs,
+      [&](Runs::In in) { return make_runs(options.isolate ? Runs::In::own_process : in); },
+      *searching, options.schedules);
+  while (auto tried = jobs.next()) {
+    RunOutcome& outcome = tried->outcome;
     const bool bad = outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible;
     if (bad) {
       const RunOutcome again = run_schedule(outcome.schedule);
       if (again.verdict != outcome.verdict || again.output != outcome.output) {
-        outcome.reason =
-            "a failing schedule did not fail again; " + first_difference(outcome, again);
+        const RunOutcome first = runs().run(*searching, tried->number, {});
+        outcome.reason = "a failing schedule did not fail again; " + first_difference(first, again);
         outcome.verdict = Verdict::infeasible;
       }
     }
-    spdlog::debug("schedule {}, {}: {}{}{}", run + 1, portfolio->describe(), name(outcome.verdict),
-                  outcome.reason.empty() ? "" : ", ", outcome.reason);
+    spdlog::debug("schedule {}, {}: {}{}{}", tried->number + 1, tried->description,
+                  name(outcome.verdict), outcome.reason.empty() ? "" : ", ", outcome.reason);
     ++summary_.schedules;
+    summary_.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     ++summary_.verdicts[std::string(name(outcome.verdict))];
-    ++summary_.strategies[portfolio->name()];
+    ++summary_.strategies[tried->strategy];
     if (outcome.verdict == Verdict::infeasible) ++summary_.infeasible[outcome.reason];
-    if (on_schedule) on_schedule(run + 1, portfolio->name(), outcome);
-    if (outcome.verdict == Verdict::same || outcome.verdict == Verdict::infeasible) continue;
-    summary_.stopped = "a finding";
-    return explain(outcome, options, portfolio->describe());
+    if (on_schedule) on_schedule(tried->number + 1, tried->strategy, outcome);
+    if (outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible) {
+      summary_.stopped = "a finding";
+      return explain(outcome, options, tried->description, jobs);
+    }
+    if (options.seconds > 0 && summary_.seconds >= options.seconds) {
+      summary_.stopped = "the time is over";
+      return std::nullopt;
+    }
   }
-  summary_.stopped = "all schedules are tried";
+  summary_.stopped = searching->finished();
+  if (summary_.stopped.empty()) summary_.stopped = "all schedules are tried";
   return std::nullopt;
 }
 
@@ -194,13 +178,13 @@ std::vector<Schedule> Exploration::one_preemption() {
 }
 
 Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions& options,
-                             const std::string& strategy) {
+                             const std::string& strategy, SearchJobs& jobs) {
   MinimiserOptions minimiser;
   minimiser.most_trials = kMinimiserTrials;
   minimiser.simple = one_preemption();
   const Minimised minimised = minimise(
       failing.schedule,
-      [&](const Schedule& fewer) { return run_schedule(fewer).verdict == failing.verdict; },
+      [&](const Schedule& fewer) { return jobs.follow(fewer).verdict == failing.verdict; },
       minimiser);
   Failure failure;
   failure.outcome = run_schedule(minimised.schedule);
@@ -213,7 +197,7 @@ Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions
   finding.found_steps = failing.schedule.steps.size();
   finding.confirmed = 1;
   finding.origin = std::filesystem::absolute(directory_).lexically_normal();
-  const auto stack = [this](Guest& guest, TaskId task) {
+  const auto stack = [this](ModelGuest& guest, TaskId task) {
     std::vector<StackFrame> frames;
     for (auto& f : Unwinder(*symbols_).stack(guest.memory(), guest.task(task).registers))
       frames.push_back({f.pc, f.function, f.file, f.line, f.module});

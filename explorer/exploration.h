@@ -7,8 +7,9 @@
 #include <set>
 
 #include "explorer/analysis.h"
-#include "explorer/model_run.h"
-#include "explorer/strategies/strategy.h"
+#include "explorer/jobs/search_jobs.h"
+#include "explorer/runs.h"
+#include "explorer/strategies/portfolio.h"
 #include "machine/stacks/symbols.h"
 #include "trace_format/finding.h"
 #include "trace_format/reader.h"
@@ -19,6 +20,9 @@ struct ExplorationOptions {
   uint64_t seed = 1;
   uint64_t schedules = 1000;  // at most
   double seconds = 0;         // likewise, of wall time; 0: no limit
+  size_t jobs = 1;            // processes; what is found does not depend on it
+  std::string strategy = "portfolio";  // one of strategy_names()
+  bool isolate = false;       // each run in a process of its own: slow, and finds the same
 };
 
 struct ExplorationSummary {
@@ -29,6 +33,7 @@ struct ExplorationSummary {
   std::map<std::string, uint64_t> infeasible;  // schedules by reason
   std::map<std::string, uint64_t> strategies;  // schedules by strategy
   std::string stopped;                         // why the search ended
+  double seconds = 0;                          // wall time of the search, without the analysis
 };
 
 struct Failure {
@@ -61,22 +66,24 @@ class Exploration {
   const Symbols& symbols() const { return *symbols_; }
 
  private:
-  ModelState& start();
-  RunOutcome run_limited(const Schedule& schedule, const RunLimits& limits);
+  std::unique_ptr<Runs> make_runs(Runs::In in) const;
+  Runs& runs();
+  RunOutcome run_limited(const Schedule& schedule, const RunLimits& limits) {
+    return runs().follow(schedule, limits);
+  }
   std::vector<Schedule> one_preemption();
-  void judge(RunOutcome& outcome) const;
   Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
-                  const std::string& strategy);
+                  const std::string& strategy, SearchJobs& jobs);
+  std::unique_ptr<Strategy> strategy(const ExplorationOptions& options);
 
   std::filesystem::path directory_;
   TraceReader reader_;
   std::shared_ptr<const std::vector<Event>> recording_;
-  CpuidTable cpuid_;
   std::unique_ptr<Symbols> symbols_;
   AnalysedRun recorded_;
   std::vector<Target> targets_;
   std::set<uint64_t> points_;
-  std::unique_ptr<ModelState> start_;
+  std::unique_ptr<Runs> runs_;  // in a process apart: what is found is confirmed there
   ExplorationSummary summary_;
 };
 

@@ -27,6 +27,12 @@ namespace {
 constexpr uint64_t kArchSetFs = 0x1002, kArchGetFs = 0x1003;
 constexpr int64_t kFirstTid = 100'000;  // of tasks that the recording did not have
 
+model::AddressSpace address_space(const std::vector<Event>& recording) {
+  const auto* exec =
+      recording.empty() ? nullptr : std::get_if<event::Exec>(&recording.front().body);
+  return exec ? model::AddressSpace(*exec) : model::AddressSpace();
+}
+
 int32_t exited(uint64_t code) {
   return static_cast<int32_t>((code & 0xff) << 8);
 }
@@ -34,7 +40,8 @@ int32_t exited(uint64_t code) {
 }  // namespace
 
 ModelKernel::ModelKernel(std::shared_ptr<const std::vector<Event>> recording)
-    : recording_(std::make_shared<const model::Recording>(std::move(recording))),
+    : addresses_(address_space(*recording)),
+      recording_(std::make_shared<const model::Recording>(std::move(recording))),
       answers_(recording_),
       signals_(*recording_),
       input_output_(recording_),
@@ -120,11 +127,12 @@ std::optional<SyscallAnswer> ModelKernel::modelled(const SyscallRequest& request
     case SYS_mmap:
       if (!(a[3] & MAP_ANONYMOUS) && !file_of(request))
         return infeasible("mmap of a file that was not mapped in the recording");
-      return of_kind(SyscallAnswer::Kind::perform);
-    case SYS_brk:
+      return addresses_.call(request);
     case SYS_munmap:
-    case SYS_mprotect:
     case SYS_mremap:
+      return addresses_.call(request);
+    case SYS_brk:
+    case SYS_mprotect:
     case SYS_madvise:
       return of_kind(SyscallAnswer::Kind::perform);
     default:

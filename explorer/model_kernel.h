@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "explorer/model/address_space.h"
 #include "explorer/model/clocks.h"
 #include "explorer/model/futexes.h"
 #include "explorer/model/input_output.h"
@@ -74,6 +75,7 @@ class ModelKernel {
   void settle();
   void jump_to(uint64_t time);
 
+  model::AddressSpace addresses_;
   std::shared_ptr<const model::Recording> recording_;
   model::RecordedAnswers answers_;
   model::RunQueue queue_;

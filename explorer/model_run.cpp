@@ -56,15 +56,20 @@ CpuidTable cpuid_answers(const std::vector<Event>& recording) {
   return table;
 }
 
-ModelState ModelState::fork() const {
-  ModelState copy{guest->fork(), kernel, current, random, events, ticks};
-  return copy;
+ModelState ModelState::fork(bool with_events) const {
+  return {guest->start_run(),
+          kernel,
+          current,
+          random,
+          with_events ? events : std::vector<Event>(),
+          ticks};
 }
 
 ModelRun::ModelRun(ModelState& state, const CpuidTable& cpuid, RunLimits limits)
     : s_(state), cpuid_(cpuid), limits_(limits) {}
 
-Event& ModelRun::add(EventBody body, TaskId task) {
+void ModelRun::add(EventBody body, TaskId task) {
+  if (!limits_.keep_events) return;
   Event event;
   event.number = s_.events.size() + 1;  // after the Exec event
   event.time_ns = s_.kernel.now_ns();
@@ -72,7 +77,6 @@ Event& ModelRun::add(EventBody body, TaskId task) {
   event.registers = s_.guest->task(task).registers;
   event.body = std::move(body);
   s_.events.push_back(std::move(event));
-  return s_.events.back();
 }
 
 void ModelRun::end(Verdict verdict, std::string reason, int status) {
@@ -84,6 +88,7 @@ void ModelRun::end(Verdict verdict, std::string reason, int status) {
 
 void ModelRun::finish_call(TaskId task, const SyscallRequest& request, const SyscallAnswer& answer,
                            bool interrupted) {
+  if (!limits_.keep_events) return;
   event::Syscall call;
   call.number = static_cast<uint32_t>(request.number);
   call.arguments = request.arguments;
@@ -96,7 +101,7 @@ void ModelRun::finish_call(TaskId task, const SyscallRequest& request, const Sys
 }
 
 ModelRun::Step ModelRun::syscall(TaskId task) {
-  Guest& guest = *s_.guest;
+  ModelGuest& guest = *s_.guest;
   const SyscallRequest request = guest.request(task);
   if (stop_before_clone_ && clone_arguments(request.number, request.arguments, guest.memory()))
     return Step::before_clone;
@@ -111,7 +116,9 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
       if (request.number == SYS_sched_yield) turn_over_ = true;
       return Step::goes_on;
     case SyscallAnswer::Kind::perform: {
-      answer.result = guest.perform(request, std::nullopt, s_.kernel.file_of(request));
+      const bool placed = answer.result != 0;
+      answer.result = guest.perform(request, placed ? std::optional(answer.result) : std::nullopt,
+                                    s_.kernel.file_of(request));
       finish_call(task, request, answer, false);
       guest.complete(task, answer.result);
       return Step::goes_on;
@@ -163,7 +170,7 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
 }
 
 ModelRun::Step ModelRun::special(TaskId task, const translator::ExitSite& site) {
-  Guest& guest = *s_.guest;
+  ModelGuest& guest = *s_.guest;
   auto& r = guest.task(task).registers;
   event::Instruction a;
   a.kind = static_cast<uint16_t>(site.special);
@@ -211,7 +218,7 @@ ModelRun::Step ModelRun::special(TaskId task, const translator::ExitSite& site) 
 }
 
 void ModelRun::deliver(TaskId task, const SignalInfo& info) {
-  Guest& guest = *s_.guest;
+  ModelGuest& guest = *s_.guest;
   auto& signals = s_.kernel.signals();
   event::Signal e;
   e.number = info.number;
@@ -252,7 +259,7 @@ ModelRun::Step ModelRun::fault(TaskId task, const siginfo_t& info) {
 
 // What is due before a task's code may go on: the end of its blocked call, and its signals.
 ModelRun::Step ModelRun::settle_before_running(TaskId task) {
-  Guest& guest = *s_.guest;
+  ModelGuest& guest = *s_.guest;
   const auto waiting = waiting_.find(task);
   if (waiting != waiting_.end()) {
     const SyscallAnswer answer = s_.kernel.collect(task);
@@ -278,7 +285,7 @@ void ModelRun::note_switch(TaskId next) {
   const bool runnable = situation_.current_runnable;
   if (runnable && next != s_.current) {
     add(event::Switch{next}, s_.current);
-    s_.events.back().registers.reset();
+    if (limits_.keep_events) s_.events.back().registers.reset();
   }
   if (next != standard_) outcome_.schedule.steps.push_back({situation_.at, next, 0});
   if (next != s_.current || turn_over_) turn_ = 0;
@@ -287,7 +294,7 @@ void ModelRun::note_switch(TaskId next) {
 }
 
 void ModelRun::note_point(TaskId task) {
-  Guest& guest = *s_.guest;
+  ModelGuest& guest = *s_.guest;
   situation_.address = 0;
   situation_.size = 0;
   situation_.writes = false;
@@ -343,7 +350,7 @@ Ticks ModelRun::most_ticks() const {
 // an Exit.
 void ModelRun::loop(const std::function<TaskId()>& choose,
                     const std::function<Exit(TaskId)>& execute) {
-  Guest& guest = *s_.guest;
+  ModelGuest& guest = *s_.guest;
   uint64_t decisions = 0;
   while (!ended_) {
     if (!find_runnable()) break;
@@ -414,12 +421,12 @@ RunOutcome ModelRun::result() {
   outcome_.output = s_.kernel.output(1);
   outcome_.error = s_.kernel.output(2);
   outcome_.ticks = s_.ticks;
-  outcome_.events = s_.events;
+  outcome_.events = std::move(s_.events);
   return std::move(outcome_);
 }
 
 RunOutcome ModelRun::run(Scheduler& scheduler) {
-  Guest& guest = *s_.guest;
+  ModelGuest& guest = *s_.guest;
   situation_.why = DecisionPoint::syscall;
   situation_.at = guest.task(s_.current).place();
   Ticks budget = 1;
@@ -440,7 +447,7 @@ RunOutcome ModelRun::run(Scheduler& scheduler) {
 }
 
 RunOutcome ModelRun::follow(const Schedule& schedule) {
-  Guest& guest = *s_.guest;
+  ModelGuest& guest = *s_.guest;
   situation_.at = guest.task(s_.current).place();
   size_t step = 0;
   const auto& steps = schedule.steps;

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "explorer/model_guest.h"
 #include "explorer/model_kernel.h"
 #include "machine/scheduler.h"
-#include "replayer/guest.h"
 #include "trace_format/schedule.h"
 
 namespace heddle {
@@ -43,24 +43,26 @@ struct RunOutcome {
 using CpuidTable = std::map<std::pair<uint32_t, uint32_t>, event::Instruction>;
 CpuidTable cpuid_answers(const std::vector<Event>& recording);
 
-// A guest with its model kernel, at some point of a run; can be copied by forking the guest.
+// A guest with its model kernel, at some point of a run.
 struct ModelState {
-  std::unique_ptr<Guest> guest;
+  std::shared_ptr<ModelGuest> guest;
   ModelKernel kernel;
   TaskId current = 1;
   uint64_t random = 0;        // state of the stream that answers rdrand
   std::vector<Event> events;  // so far
   Ticks ticks = 0;
 
-  ModelState fork() const;
+  // For a run from here: see ModelGuest::start_run.
+  ModelState fork(bool with_events = true) const;
 };
 
 struct RunLimits {
   Ticks ticks = Ticks{2'000'000'000};  // of all tasks together; then the run is a hang
   uint64_t decisions = 200'000;        // likewise
   bool keep_points = false;
+  bool keep_events = true;
   // keep_points: called at each, with its index; the guest is stopped there.
-  std::function<void(Guest&, TaskId, size_t)> at_point = nullptr;
+  std::function<void(ModelGuest&, TaskId, size_t)> at_point = nullptr;
 };
 
 // How long a task runs by the default rule while others could; and what a call counts for, since
@@ -90,7 +92,7 @@ class ModelRun {
   Step settle_before_running(TaskId task);
   void finish_call(TaskId task, const SyscallRequest& request, const SyscallAnswer& answer,
                    bool interrupted);
-  Event& add(EventBody body, TaskId task);
+  void add(EventBody body, TaskId task);
   bool find_runnable();
   // No more than these, so that nobody waits for ever for a task that spins.
   Ticks most_ticks() const;

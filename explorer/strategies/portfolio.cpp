@@ -1,10 +1,16 @@
 #include "explorer/strategies/portfolio.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
+#include "explorer/strategies/lesson_text.h"
+#include "explorer/strategies/pos.h"
 #include "explorer/strategies/race_directed.h"
 #include "explorer/strategies/random_walk.h"
+#include "explorer/strategies/reads_from.h"
+#include "explorer/strategies/surw.h"
+#include "explorer/strategies/systematic.h"
 
 namespace heddle {
 
@@ -24,6 +30,30 @@ void Portfolio::begin(uint64_t run) {
   members_[member_]->begin(turn / members_.size() + (member_ == 0 ? head_ : 0));
 }
 
+uint64_t Portfolio::round() const {
+  constexpr uint64_t kRound = 64;
+  const auto learns = [](const auto& member) { return member->round() != 0; };
+  return std::ranges::any_of(members_, learns) ? kRound : 0;
+}
+
+std::string Portfolio::lesson() const {
+  std::string text;
+  add_number(text, member_);
+  return text + current().lesson();
+}
+
+void Portfolio::learn(const std::vector<std::string>& lessons) {
+  std::vector<std::vector<std::string>> by_member(members_.size());
+  for (const std::string& lesson : lessons) {
+    const size_t end = lesson.find(' ');
+    const auto member = numbers_of(lesson.substr(0, end));
+    if (!member.empty() && member.front() < members_.size())
+      by_member[member.front()].push_back(lesson.substr(end + 1));
+  }
+  for (size_t i = 0; i < members_.size(); ++i)
+    if (members_[i]->round() != 0) members_[i]->learn(by_member[i]);
+}
+
 std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> targets,
                                           const Pct::Options& estimate) {
   std::vector<std::unique_ptr<Strategy>> members;
@@ -36,6 +66,27 @@ std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> tar
   }
   members.push_back(std::make_unique<RandomWalk>(seed));
   return std::make_unique<Portfolio>(std::move(members), head);
+}
+
+std::vector<std::string> strategy_names() {
+  return {"portfolio", "race-directed", "pct", "random", "pos", "surw", "rff", "systematic"};
+}
+
+std::unique_ptr<Strategy> make_strategy(const std::string& name, uint64_t seed,
+                                        std::vector<Target> targets, const Pct::Options& estimate) {
+  if (name == "portfolio") return make_portfolio(seed, std::move(targets), estimate);
+  if (name == "race-directed") {
+    if (targets.empty())
+      throw std::invalid_argument("the analysis found nothing for the strategy race-directed");
+    return std::make_unique<RaceDirected>(seed, std::move(targets));
+  }
+  if (name == "pct") return std::make_unique<Pct>(seed, estimate);
+  if (name == "random") return std::make_unique<RandomWalk>(seed);
+  if (name == "pos") return std::make_unique<Pos>(seed);
+  if (name == "surw") return std::make_unique<Surw>(seed);
+  if (name == "rff") return std::make_unique<ReadsFrom>(seed);
+  if (name == "systematic") return std::make_unique<Systematic>(seed);
+  throw std::invalid_argument("there is no strategy " + name);
 }
 
 }  // namespace heddle

@@ -23,6 +23,10 @@ class Portfolio final : public Strategy {
   Decision decide(const Situation& situation) override { return current().decide(situation); }
   std::string name() const override { return current().name(); }
   std::string describe() const override { return current().describe(); }
+  // A round is its own; each member learns from its own runs.
+  uint64_t round() const override;
+  std::string lesson() const override;
+  void learn(const std::vector<std::string>& lessons) override;
 
   // The member whose run it is.
   Strategy& current() const { return *members_[member_]; }
@@ -34,8 +38,14 @@ class Portfolio final : public Strategy {
 };
 
 // The explorer's own: each target in both orders first (if there are targets), then in turns more
-// of them, PCT of depths 2 and 3, and the random walk. `estimate` tells ticks and accesses.
+// of them and the general strategies. `estimate` tells ticks and accesses.
 std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> targets,
                                           const Pct::Options& estimate);
+
+// The names that make_strategy knows.
+std::vector<std::string> strategy_names();
+// Throws std::invalid_argument for another name, and for race-directed without targets.
+std::unique_ptr<Strategy> make_strategy(const std::string& name, uint64_t seed,
+                                        std::vector<Target> targets, const Pct::Options& estimate);
 
 }  // namespace heddle

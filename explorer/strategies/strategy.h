@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "machine/scheduler.h"
 
@@ -24,13 +25,24 @@ inline std::span<const TaskId> ready(const Situation& situation) {
 }
 
 // A Scheduler with a name. Run k of a strategy with seed s makes the same decisions in the same
-// situations, whichever runs came before.
+// situations, whichever runs came before; one that learns does so between rounds, so that a run may
+// depend on the lessons of earlier rounds, but not on the runs of its own.
 class Strategy : public Scheduler {
  public:
   // Of the family, for the command line and tables: "pct".
   virtual std::string name() const = 0;
   // What the current run does, on one line: "pct depth 3 seed 7 run 12".
   virtual std::string describe() const = 0;
+
+  // Why another run would be of no use; empty: it might be.
+  virtual std::string finished() const { return {}; }
+
+  // How many runs make a round; 0: it does not learn.
+  virtual uint64_t round() const { return 0; }
+  // What the run that just ended has taught.
+  virtual std::string lesson() const { return {}; }
+  // The lessons of a round's runs, in their order.
+  virtual void learn(const std::vector<std::string>& lessons) { (void)lessons; }
 };
 
 }  // namespace heddle

@@ -102,7 +102,10 @@ enum {
   HEDDLE_STATE_SYSCALL_RETURN = 0x60,
   HEDDLE_STATE_SYSCALL_STOP = 0x68,
   HEDDLE_STATE_SYSCALL_ENTRY = 0x70,
-  HEDDLE_STATE_CALLS_LEFT = 0x118
+  HEDDLE_STATE_CALLS_LEFT = 0x118,
+  /* Of heddle_resident_state (machine/resident/resident_state.h), where an exit is a jump. */
+  HEDDLE_STATE_EXIT = 0x438,
+  HEDDLE_STATE_EXIT_ENTRY = 0x440
 };
 
 /* heddle_access_entry::kind of a watched call; the other kinds are heddle::AccessKind's. */

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "machine/runtime/runtime.h"
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/saved_translations.h"
 
@@ -168,11 +167,11 @@ bool CodeCache::known(uint64_t pc, bool lent) const {
   return find(key).has_value();
 }
 
-// A pad that does not keep the flags comes behind all that do. `host`: the block's.
+// `host`: the block's.
 void CodeCache::add_pad(uint64_t pc, uint64_t host, const translator::Landing& landing) {
   auto& pads = pads_[landing.returns][static_cast<uint16_t>(pc)];
   const Pad pad{pc, host + landing.offset, host + landing.next};
-  pads.insert(landing.keeps_flags ? pads.begin() : pads.end(), pad);
+  pads.insert(pads.begin(), pad);
   chain_pads(pc, landing.returns);
 }
 
@@ -187,8 +186,7 @@ void CodeCache::remove_pad(uint64_t pc) {
 
 // The list of those that share the pc's index.
 void CodeCache::chain_pads(uint64_t pc, bool returns) {
-  const uint64_t miss =
-      layout::kMissCode + (returns ? runtime::return_miss() : runtime::lookup_miss());
+  const uint64_t miss = returns ? code_->return_miss : code_->lookup_miss;
   const auto index = static_cast<uint16_t>(pc);
   const auto& pads = pads_[returns].at(index);
   for (size_t i = 0; i < pads.size(); ++i)
@@ -380,16 +378,22 @@ const translator::IndirectTransfer* CodeCache::transfer_at(uint64_t transfer) co
 bool CodeCache::holds(uint64_t start, uint64_t size) const {
   Lock lock(mutex_);
   if (saved_ && !saved_->in_use(start, start + size).empty()) return true;
-  for (uint64_t page = start >> 12; page <= (start + size - 1) >> 12; ++page) {
-    const auto found = pages_.find(page);
-    if (found == pages_.end()) continue;
-    for (const uint64_t key : found->second) {
+  const auto held = [&](const std::vector<uint64_t>& entries) {
+    return std::ranges::any_of(entries, [&](uint64_t key) {
       const auto it = by_entry_.find(key);
-      if (it == by_entry_.end()) continue;
+      if (it == by_entry_.end()) return false;
       const Block& block = *it->second.block;
-      if (block.pc < start + size && block.end > start) return true;
-    }
-  }
+      return block.pc < start + size && block.end > start;
+    });
+  };
+  const uint64_t first = start >> 12, last = (start + size - 1) >> 12;
+  if (last - first >= pages_.size())
+    return std::ranges::any_of(pages_, [&](const auto& page) {
+      return page.first >= first && page.first <= last && held(page.second);
+    });
+  for (uint64_t page = first; page <= last; ++page)
+    if (const auto found = pages_.find(page); found != pages_.end() && held(found->second))
+      return true;
   return false;
 }
 

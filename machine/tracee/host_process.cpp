@@ -276,10 +276,12 @@ void HostProcess::share_code(HostThread& by, SharedCode& code) {
       share(by, starts, layout::kHotStateSize, PROT_READ | PROT_WRITE));
   code.hot->miss_entry = layout::kMissCode + runtime::link_miss();
   code.hot->budget_entry = layout::kMissCode + runtime::budget();
+  code.lookup_miss = layout::kMissCode + runtime::lookup_miss();
+  code.return_miss = layout::kMissCode + runtime::return_miss();
   std::fill_n(reinterpret_cast<uint64_t*>(code.lookup), lookup.size / sizeof(uint64_t),
-              layout::kMissCode + runtime::lookup_miss());
+              code.lookup_miss);
   std::fill_n(reinterpret_cast<uint64_t*>(code.returns), returns.size / sizeof(uint64_t),
-              layout::kMissCode + runtime::return_miss());
+              code.return_miss);
 }
 
 // By a memfd that the guest's process makes and that is taken out of it: no descriptor of ours

@@ -43,6 +43,9 @@ class SharedCode {
   std::array<uint8_t*, layout::kArenas.size()> arenas{};
   uint8_t* lookup = nullptr;
   uint8_t* returns = nullptr;  // the table of returns
+  // Where the tables lead for what has no pad.
+  uint64_t lookup_miss = 0;
+  uint64_t return_miss = 0;
   heddle_hot_state* hot = nullptr;
 };
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 
 #include <cstring>
+#include <utility>
 
 #include "machine/tracee/extended_state.h"
 #include "machine/tracee/guest_code.h"
@@ -83,7 +84,7 @@ std::optional<LastFault> fault_of(const siginfo_t& info, const GuestMemory& memo
 
 }  // namespace
 
-bool enter_handler(TaskContext& context, HostThread& thread, GuestMemory& memory,
+bool enter_handler(TaskContext& context, RawExtendedState& extended, GuestMemory& memory,
                    SignalState& signals, const SignalInfo& info, std::optional<uint64_t> restored) {
   const TaskId task = context.task;
   siginfo_t details;
@@ -94,26 +95,41 @@ bool enter_handler(TaskContext& context, HostThread& thread, GuestMemory& memory
   const uint64_t mask = signals.mask(task);
   const FrameRequest request{info, action, restored.value_or(mask), signals.alternate_stack(task),
                              signals.last_fault(task)};
-  const auto raw = thread.extended_state();
-  auto state = canonical_state(raw);
+  auto state = canonical_state(extended);
   if (!push_signal_frame(memory, context.registers, state, request)) return false;
-  thread.set_extended_state(with_canonical(raw, state));
+  extended = with_canonical(std::move(extended), state);
   context.phase = 0;
   signals.entered_handler(task, info.number);
   return true;
 }
 
-bool leave_handler(TaskContext& context, HostThread& thread, const GuestMemory& memory,
+bool enter_handler(TaskContext& context, HostThread& thread, GuestMemory& memory,
+                   SignalState& signals, const SignalInfo& info, std::optional<uint64_t> restored) {
+  auto extended = thread.extended_state();
+  if (!enter_handler(context, extended, memory, signals, info, restored)) return false;
+  thread.set_extended_state(extended);
+  return true;
+}
+
+bool leave_handler(TaskContext& context, RawExtendedState& extended, const GuestMemory& memory,
                    SignalState& signals) {
   const auto restored = pop_signal_frame(memory, context.registers);
   if (!restored) return false;
   const uint64_t fs_base = context.registers[Register::fs_base];
   context.registers = restored->registers;
   context.registers[Register::fs_base] = fs_base;
-  thread.set_extended_state(with_canonical(thread.extended_state(), restored->state));
+  extended = with_canonical(std::move(extended), restored->state);
   signals.set_mask(context.task, restored->mask);
   signals.change_alternate_stack(context.task, restored->altstack,
                                  restored->registers[Register::rsp]);
+  return true;
+}
+
+bool leave_handler(TaskContext& context, HostThread& thread, const GuestMemory& memory,
+                   SignalState& signals) {
+  auto extended = thread.extended_state();
+  if (!leave_handler(context, extended, memory, signals)) return false;
+  thread.set_extended_state(extended);
   return true;
 }
 

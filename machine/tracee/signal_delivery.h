@@ -13,9 +13,15 @@ namespace heddle {
 bool enter_handler(TaskContext& context, HostThread& thread, GuestMemory& memory,
                    SignalState& signals, const SignalInfo& info,
                    std::optional<uint64_t> restored = std::nullopt);
+// Likewise, with the task's extended registers given.
+bool enter_handler(TaskContext& context, RawExtendedState& extended, GuestMemory& memory,
+                   SignalState& signals, const SignalInfo& info,
+                   std::optional<uint64_t> restored = std::nullopt);
 
 // rt_sigreturn. False where the kernel would raise SIGSEGV; nothing has changed then.
 bool leave_handler(TaskContext& context, HostThread& thread, const GuestMemory& memory,
+                   SignalState& signals);
+bool leave_handler(TaskContext& context, RawExtendedState& extended, const GuestMemory& memory,
                    SignalState& signals);
 
 }  // namespace heddle

@@ -112,14 +112,21 @@ ExitSite& Block::exit(ExitKind kind, uint64_t pc) {
   site.kind = kind;
   site.pc = pc;
   site.spills = spills();
-  bytes({0xcc});
+  if (options_.resident) {
+    check(a_.mov(state(HEDDLE_STATE_EXIT, 4), imm(static_cast<uint32_t>(host_base_ + offset()))),
+          "an exit");
+    check(a_.jmp(state(HEDDLE_STATE_EXIT_ENTRY)), "an exit");
+  } else {
+    bytes({0xcc});
+  }
   t_.exits.push_back(std::move(site));
   return t_.exits.back();
 }
 
 // Asks for the link by its own address (machine/runtime/misses.c).
 void Block::link_exit(uint64_t pc) {
-  if (options_.stop) {  // for the machine to see whether the stop may be there
+  // With a stop the machine sees whether it may be there.
+  if (options_.stop || options_.resident) {
     exit(ExitKind::link, pc);
     return;
   }

@@ -135,51 +135,42 @@ void Block::indirect(const Instruction& in, int32_t stack_change, const layout::
   check(a_.jmp(x86::ptr(table.start, x86::r10, 3, 8)), "an indirect transfer");
 }
 
+// The flags may be needed where another pad is the right one, or none yet: comparing leaves them.
 void Block::landing() {
   const Label other = a_.newLabel(), zero = a_.newLabel(), here = a_.newLabel(),
               counted = a_.newLabel();
-  const bool low = static_cast<int64_t>(pc_) == static_cast<int32_t>(pc_);
-  const bool keeps_flags = !status_flags_dead(source_, pc_);
-  const Spills spills = keeps_flags ? kLandingSpills : kLent;
   const bool returns = options_.landing == LandingKind::returns;
   const bool ticks = !returns || return_ticks(source_, pc_);
+  const bool flags = !status_flags_dead(source_, pc_);
   // Out of line, in front: the way to the next pad and the budget exit.
-  origin(pc_, spills);
+  origin(pc_, kLandingSpills);
   a_.bind(other);
-  if (keeps_flags) a_.mov(x86::rcx, x86::r10);
+  a_.mov(x86::rcx, x86::r10);
   bytes({0xff, 0x25});  // jmp [rip + ...]
   constant_operand(0);
   a_.bind(zero);
+  const Spills spills = flags ? kLandingSpills : kLent;
   if (ticks) {
     budget_exit(pc_, spills);
     if (options_.fast) check(a_.jmp(counted), "a landing pad");
   }
-  t_.landing = Landing{offset(), 0, keeps_flags, returns};
-  if (keeps_flags) {
-    a_.mov(x86::r10, x86::rcx);
-    a_.mov(x86::rcx, imm(-static_cast<int64_t>(pc_)));
-    a_.lea(x86::rcx, x86::ptr(x86::rcx, x86::r11));
-    check(a_.jecxz(x86::rcx, here), "a landing pad");
-    check(a_.short_().jmp(other), "a landing pad");
-    a_.bind(here);
-    if (ticks) {
-      count_tick(pc_, kLandingSpills);
-      check(a_.jecxz(x86::ecx, zero), "a landing pad");
-    }
+  origin(pc_, kLandingSpills);
+  t_.landing = Landing{offset(), 0, returns};
+  a_.mov(x86::r10, x86::rcx);
+  a_.mov(x86::rcx, imm(-static_cast<int64_t>(pc_)));
+  a_.lea(x86::rcx, x86::ptr(x86::rcx, x86::r11));
+  check(a_.jecxz(x86::rcx, here), "a landing pad");
+  check(a_.short_().jmp(other), "a landing pad");
+  a_.bind(here);
+  if (ticks && flags) {
+    count_tick(pc_, kLandingSpills);
+    check(a_.jecxz(x86::ecx, zero), "a landing pad");
     a_.bind(counted);
-    a_.mov(x86::rcx, x86::r10);
-  } else {
-    if (low) {
-      a_.cmp(x86::r11, imm(pc_));
-    } else {
-      a_.mov(x86::r10, imm(pc_));
-      a_.cmp(x86::r11, x86::r10);
-    }
-    check(a_.short_().jne(other), "a landing pad");
-    if (ticks) {
-      tick(1);
-      check(a_.short_().js(zero), "a landing pad");
-    }
+  }
+  a_.mov(x86::rcx, x86::r10);
+  if (ticks && !flags) {
+    tick(1);
+    check(a_.short_().js(zero), "a landing pad");
     a_.bind(counted);
   }
   lent_ = true;

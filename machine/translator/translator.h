@@ -79,9 +79,10 @@ class Spills {
 // the guest uses one.
 inline constexpr Spills kLent{{Register::r10, 1}, {Register::r11, 2}};
 
-// An int3 of the translation, or a jump to the machine's own code (link).
+// An int3 of the translation, or a jump to the machine's own code (link, and all with
+// Options::resident).
 struct ExitSite {
-  uint32_t offset = 0;  // of the int3 in Translation::code
+  uint32_t offset = 0;  // in Translation::code
   ExitKind kind = ExitKind::link;
   uint64_t pc = 0;     // guest address that the task is at
   uint8_t phase = 0;   // point, stop
@@ -116,14 +117,12 @@ struct IndirectTransfer {
 
 // Where an indirect transfer arrives: a pad that checks the target, counts the tick and goes on to
 // the block's entry, with the registers back unless they stay lent. If the target is another it
-// jumps to the host address at `next`, with r11 as it came, and the flags too if they may be needed
-// at its own target: such pads come before others.
+// jumps to the host address at `next`, with r11 and the flags as they came.
 enum class LandingKind : uint8_t { none, transfer, returns };
 
 struct Landing {
-  uint32_t offset = 0;  // of the pad in Translation::code
-  uint32_t next = 0;    // of the 8-byte host address
-  bool keeps_flags = false;
+  uint32_t offset = 0;   // of the pad in Translation::code
+  uint32_t next = 0;     // of the 8-byte host address
   bool returns = false;  // of LandingKind::returns
 };
 
@@ -200,6 +199,9 @@ struct Options {
   bool log_accesses = false;
   // Serve syscall instructions through heddle_task_state::syscall_entry instead of an exit.
   bool runtime_syscalls = false;
+  // Leave by setting heddle_resident_state::exit and a jump to exit_entry, where the guest's code
+  // runs in the supervisor's own process. Nothing goes on behind such an exit.
+  bool resident = false;
   LandingKind landing = LandingKind::none;  // with a landing pad in front
   // A block ends where it comes to one of these. Not owned; null: none.
   const KnownEntries* known = nullptr;

@@ -5,8 +5,12 @@
 
 #include "explorer/strategies/pct.h"
 #include "explorer/strategies/portfolio.h"
+#include "explorer/strategies/pos.h"
 #include "explorer/strategies/race_directed.h"
 #include "explorer/strategies/random_walk.h"
+#include "explorer/strategies/reads_from.h"
+#include "explorer/strategies/surw.h"
+#include "explorer/strategies/systematic.h"
 #include "tests/unit/explorer/strategies/toy_programs.h"
 
 namespace heddle {
@@ -46,6 +50,10 @@ std::vector<Family> families() {
       {"pct_ticks", [](uint64_t seed) { return std::make_unique<Pct>(seed, estimate(0)); }},
       {"race_directed",
        [](uint64_t seed) { return std::make_unique<RaceDirected>(seed, targets()); }},
+      {"pos", [](uint64_t seed) { return std::make_unique<Pos>(seed, 2000); }},
+      {"surw", [](uint64_t seed) { return std::make_unique<Surw>(seed); }},
+      {"rff", [](uint64_t seed) { return std::make_unique<ReadsFrom>(seed, 2000); }},
+      {"systematic", [](uint64_t seed) { return std::make_unique<Systematic>(seed, 2000); }},
       {"portfolio", [](uint64_t seed) { return make_portfolio(seed, targets(), estimate(12)); }},
       {"portfolio_without_targets",
        [](uint64_t seed) { return make_portfolio(seed, {}, estimate(0)); }},

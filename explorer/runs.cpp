@@ -1,0 +1,87 @@
+#include "explorer/runs.h"
+
+#include <spdlog/spdlog.h>
+
+#include "explorer/explanation.h"
+#include "explorer/resident_guest.h"
+#include "explorer/traced_guest.h"
+
+namespace heddle {
+
+Runs::Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
+           const std::set<uint64_t>& points, const AnalysedRun& recorded, In in)
+    : recording_(std::move(recording)),
+      files_(std::move(files)),
+      points_(points),
+      recorded_(recorded),
+      cpuid_(cpuid_answers(*recording_)),
+      in_(in) {}
+
+ModelState& Runs::start() {
+  if (start_) return *start_;
+  translator::Options options;
+  options.points = &points_;
+  const auto& exec = std::get<event::Exec>(recording_->front().body);
+  std::shared_ptr<ModelGuest> guest;
+  if (in_ == In::this_process) {
+    try {
+      guest = std::make_shared<ResidentGuest>(exec, files_, options);
+    } catch (const ResidentUnavailable& why) {
+      spdlog::info("runs are made in processes of their own: {}", why.what());
+      in_ = In::own_process;
+    }
+  }
+  if (!guest) guest = std::make_shared<TracedGuest>(std::make_unique<Guest>(exec, files_, options));
+  start_.reset(new ModelState{std::move(guest), ModelKernel(recording_), 1, 0, {}, 0});
+  try {
+    ModelRun(*start_, cpuid_, {}).run_to_first_clone();
+  } catch (const ResidentUnavailable& why) {
+    spdlog::info("runs are made in processes of their own: {}", why.what());
+    start_.reset();
+    in_ = In::own_process;
+    return start();
+  }
+  return *start_;
+}
+
+RunOutcome Runs::make(const RunLimits& limits, const std::function<RunOutcome(ModelState&)>& run) {
+  while (true) {
+    try {
+      ModelState state = start().fork(limits.keep_events);
+      RunOutcome outcome = run(state);
+      judge(outcome);
+      return outcome;
+    } catch (const ResidentUnavailable& why) {
+      spdlog::info("runs are made in processes of their own: {}", why.what());
+      start_.reset();
+      in_ = In::own_process;
+    }
+  }
+}
+
+RunOutcome Runs::run(Scheduler& scheduler, uint64_t number, const RunLimits& limits) {
+  return make(limits, [&](ModelState& state) {
+    scheduler.begin(number);
+    return ModelRun(state, cpuid_, limits).run(scheduler);
+  });
+}
+
+RunOutcome Runs::follow(const Schedule& schedule, const RunLimits& limits) {
+  RunOutcome outcome = make(
+      limits, [&](ModelState& state) { return ModelRun(state, cpuid_, limits).follow(schedule); });
+  outcome.schedule = schedule;
+  return outcome;
+}
+
+void Runs::judge(RunOutcome& outcome) const {
+  if (outcome.verdict != Verdict::same) return;
+  if (outcome.status != recorded_.status) {
+    outcome.verdict = Verdict::failed;
+    outcome.reason = "the program ended with " + ending(outcome.status);
+  } else if (outcome.output != recorded_.output || outcome.error != recorded_.error) {
+    outcome.verdict = Verdict::changed;
+    outcome.reason = "the output differs";
+  }
+}
+
+}  // namespace heddle

@@ -1,0 +1,51 @@
+// Runs of a recorded program under other schedules, from one state that they have in common.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "explorer/analysis.h"
+#include "explorer/model_run.h"
+
+namespace heddle {
+
+class Runs {
+ public:
+  enum class In : uint8_t {
+    own_process,   // under ptrace: slow, and nothing that the guest does reaches us
+    this_process,  // see ResidentGuest: for processes that are there for nothing else
+  };
+
+  // `points`: instructions with scheduling points; `recorded`: what the recorded run came to. Both
+  // and `recording` outlive this.
+  Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
+       const std::set<uint64_t>& points, const AnalysedRun& recorded, In in);
+
+  // Run `number` of the scheduler, or a schedule, each from the state just before the first thread
+  // is created, which all schedules have in common. Where this process cannot hold the guest, runs
+  // are made in one of its own.
+  RunOutcome run(Scheduler& scheduler, uint64_t number, const RunLimits& limits);
+  RunOutcome follow(const Schedule& schedule, const RunLimits& limits);
+
+  // Of all tasks, up to that state.
+  Ticks ticks_before() { return start().ticks; }
+
+ private:
+  ModelState& start();
+  RunOutcome make(const RunLimits& limits, const std::function<RunOutcome(ModelState&)>& run);
+  // What a finished run means, next to the recording.
+  void judge(RunOutcome& outcome) const;
+
+  std::shared_ptr<const std::vector<Event>> recording_;
+  PinnedFiles files_;
+  const std::set<uint64_t>& points_;
+  const AnalysedRun& recorded_;
+  CpuidTable cpuid_;
+  In in_;
+  std::unique_ptr<ModelState> start_;
+};
+
+}  // namespace heddle
