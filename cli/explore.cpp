@@ -19,6 +19,7 @@ struct Options {
   ExplorationOptions search;
   std::string time;
   std::string schedule;
+  OracleCommands oracle;
   bool json = false;
   bool quiet = false;
 };
@@ -98,6 +99,7 @@ int explore(const Options& options) {
   ProgressLine progress(!options.quiet && !options.json);
   const auto location = locate_trace(options.trace);
   Exploration exploration(location.path);
+  exploration.use(options.oracle);
   CataloguedExploration entry("explore", location, options.search.seed);
   progress.show("analysing the recorded run");
   entry.analysed(exploration.analyse(), exploration.symbols());
@@ -161,6 +163,11 @@ void add_explore(CLI::App& app, int& status) {
       ->check(CLI::Range(1, 1024));
   verb->add_option("--strategy", options->search.strategy, "How schedules are chosen")
       ->check(CLI::IsMember(strategy_names()));
+  verb->add_option("--filter", options->oracle.filter,
+                   "A shell command that takes out of the output what may differ");
+  verb->add_option("--oracle", options->oracle.command,
+                   "A shell command that fails where the output on its standard input, or "
+                   "HEDDLE_STATUS, means that something went wrong");
   verb->add_flag("--isolate", options->search.isolate,
                  "Make each run in a process of its own: slow, and finds the same");
   verb->add_option("--time", options->time, "How long to try at most: 90s, 10m, 2h");

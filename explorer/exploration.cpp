@@ -97,7 +97,7 @@ const AnalysedRun& Exploration::analyse() {
 std::unique_ptr<Runs> Exploration::make_runs(Runs::In in) const {
   return std::make_unique<Runs>(
       recording_, [this](const std::string& content) { return reader_.pinned(content); }, points_,
-      recorded_, in);
+      recorded_, oracle_, in);
 }
 
 Runs& Exploration::runs() {

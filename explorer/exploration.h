@@ -18,11 +18,11 @@ namespace heddle {
 
 struct ExplorationOptions {
   uint64_t seed = 1;
-  uint64_t schedules = 1000;  // at most
-  double seconds = 0;         // likewise, of wall time; 0: no limit
-  size_t jobs = 1;            // processes; what is found does not depend on it
+  uint64_t schedules = 1000;           // at most
+  double seconds = 0;                  // likewise, of wall time; 0: no limit
+  size_t jobs = 1;                     // processes; what is found does not depend on it
   std::string strategy = "portfolio";  // one of strategy_names()
-  bool isolate = false;       // each run in a process of its own: slow, and finds the same
+  bool isolate = false;                // each run in a process of its own: slow, and finds the same
 };
 
 struct ExplorationSummary {
@@ -49,6 +49,9 @@ class Exploration {
   // Replays the recording with every access logged; finds the pairs that nothing orders. Before
   // everything below.
   const AnalysedRun& analyse();
+
+  // Before anything is run.
+  void use(OracleCommands oracle) { oracle_ = std::move(oracle); }
 
   // What a schedule of the search came to: number (from 1), strategy, outcome.
   std::function<void(uint64_t, const std::string&, const RunOutcome&)> on_schedule;
@@ -83,6 +86,7 @@ class Exploration {
   AnalysedRun recorded_;
   std::vector<Target> targets_;
   std::set<uint64_t> points_;
+  OracleCommands oracle_;
   std::unique_ptr<Runs> runs_;  // in a process apart: what is found is confirmed there
   ExplorationSummary summary_;
 };

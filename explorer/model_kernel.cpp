@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "explorer/model/answers.h"
+#include "explorer/model/deadlock.h"
 #include "explorer/model/virtual_time.h"
 #include "explorer/strategies/random_source.h"
 #include "machine/syscalls/effects.h"
@@ -181,6 +182,13 @@ SyscallAnswer ModelKernel::exit_task(const SyscallRequest& request, const GuestM
     answer.status = exited(request.arguments[0]);
   }
   return answer;
+}
+
+std::string ModelKernel::deadlock_description(const GuestMemory& memory) const {
+  auto numbers = tids_;
+  for (const auto& [task, futex] : queue_.futexes()) numbers[task] = tid(task);
+  const std::string cycle = model::deadlock_cycle(queue_.futexes(), numbers, memory);
+  return cycle.empty() ? queue_.description() : cycle + " (" + queue_.description() + ")";
 }
 
 void ModelKernel::settle() {

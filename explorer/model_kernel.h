@@ -61,8 +61,8 @@ class ModelKernel {
 
   // What was written to descriptor 1 or 2.
   const std::string& output(int stream) const { return input_output_.output(stream); }
-  // What every task waits for.
-  std::string deadlock_description() const { return queue_.description(); }
+  // What every task waits for; first the cycle, if one can be seen.
+  std::string deadlock_description(const GuestMemory& memory) const;
   // Somebody waits for what only the outside could bring: nobody knows whether that is a deadlock.
   bool waits_for_outside() const { return queue_.waits_for_outside(); }
 

@@ -323,9 +323,9 @@ bool ModelRun::find_runnable() {
     if (!s_.kernel.advance_time()) {
       if (s_.kernel.waits_for_outside())
         end(Verdict::infeasible,
-            "only the outside could go on: " + s_.kernel.deadlock_description());
+            "only the outside could go on: " + s_.kernel.deadlock_description(s_.guest->memory()));
       else
-        end(Verdict::deadlock, s_.kernel.deadlock_description());
+        end(Verdict::deadlock, s_.kernel.deadlock_description(s_.guest->memory()));
       return false;
     }
     runnable_ = s_.kernel.runnable();

@@ -2,18 +2,21 @@
 
 #include <spdlog/spdlog.h>
 
-#include "explorer/explanation.h"
+#include <algorithm>
+
 #include "explorer/resident_guest.h"
 #include "explorer/traced_guest.h"
 
 namespace heddle {
 
 Runs::Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
-           const std::set<uint64_t>& points, const AnalysedRun& recorded, In in)
+           const std::set<uint64_t>& points, const AnalysedRun& recorded, OracleCommands oracle,
+           In in)
     : recording_(std::move(recording)),
       files_(std::move(files)),
       points_(points),
       recorded_(recorded),
+      oracle_(recorded.status, recorded.output, recorded.error, std::move(oracle)),
       cpuid_(cpuid_answers(*recording_)),
       in_(in) {}
 
@@ -49,7 +52,7 @@ RunOutcome Runs::make(const RunLimits& limits, const std::function<RunOutcome(Mo
     try {
       ModelState state = start().fork(limits.keep_events);
       RunOutcome outcome = run(state);
-      judge(outcome);
+      oracle_.judge(outcome);
       return outcome;
     } catch (const ResidentUnavailable& why) {
       spdlog::info("runs are made in processes of their own: {}", why.what());
@@ -62,26 +65,23 @@ RunOutcome Runs::make(const RunLimits& limits, const std::function<RunOutcome(Mo
 RunOutcome Runs::run(Scheduler& scheduler, uint64_t number, const RunLimits& limits) {
   return make(limits, [&](ModelState& state) {
     scheduler.begin(number);
-    return ModelRun(state, cpuid_, limits).run(scheduler);
+    return ModelRun(state, cpuid_, limited(limits)).run(scheduler);
   });
 }
 
 RunOutcome Runs::follow(const Schedule& schedule, const RunLimits& limits) {
-  RunOutcome outcome = make(
-      limits, [&](ModelState& state) { return ModelRun(state, cpuid_, limits).follow(schedule); });
+  RunOutcome outcome = make(limits, [&](ModelState& state) {
+    return ModelRun(state, cpuid_, limited(limits)).follow(schedule);
+  });
   outcome.schedule = schedule;
   return outcome;
 }
 
-void Runs::judge(RunOutcome& outcome) const {
-  if (outcome.verdict != Verdict::same) return;
-  if (outcome.status != recorded_.status) {
-    outcome.verdict = Verdict::failed;
-    outcome.reason = "the program ended with " + ending(outcome.status);
-  } else if (outcome.output != recorded_.output || outcome.error != recorded_.error) {
-    outcome.verdict = Verdict::changed;
-    outcome.reason = "the output differs";
-  }
+// A program that runs a hundred times as long as it did, and that for a while, hangs.
+RunLimits Runs::limited(RunLimits limits) const {
+  constexpr Ticks kTimes = 100, kLeast = 50'000'000;
+  limits.ticks = std::min(limits.ticks, std::max(kTimes * recorded_.ticks, kLeast));
+  return limits;
 }
 
 }  // namespace heddle

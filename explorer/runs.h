@@ -9,6 +9,7 @@
 
 #include "explorer/analysis.h"
 #include "explorer/model_run.h"
+#include "explorer/output_oracle.h"
 
 namespace heddle {
 
@@ -22,7 +23,7 @@ class Runs {
   // `points`: instructions with scheduling points; `recorded`: what the recorded run came to. Both
   // and `recording` outlive this.
   Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
-       const std::set<uint64_t>& points, const AnalysedRun& recorded, In in);
+       const std::set<uint64_t>& points, const AnalysedRun& recorded, OracleCommands oracle, In in);
 
   // Run `number` of the scheduler, or a schedule, each from the state just before the first thread
   // is created, which all schedules have in common. Where this process cannot hold the guest, runs
@@ -36,13 +37,13 @@ class Runs {
  private:
   ModelState& start();
   RunOutcome make(const RunLimits& limits, const std::function<RunOutcome(ModelState&)>& run);
-  // What a finished run means, next to the recording.
-  void judge(RunOutcome& outcome) const;
+  RunLimits limited(RunLimits limits) const;
 
   std::shared_ptr<const std::vector<Event>> recording_;
   PinnedFiles files_;
   const std::set<uint64_t>& points_;
   const AnalysedRun& recorded_;
+  OutputOracle oracle_;
   CpuidTable cpuid_;
   In in_;
   std::unique_ptr<ModelState> start_;

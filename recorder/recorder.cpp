@@ -14,7 +14,7 @@
 namespace heddle {
 namespace {
 // What a task may do while others wait for the token.
-constexpr Ticks kSlice = 500'000;
+constexpr Ticks kSlice = 2'000'000;
 constexpr int kSliceStops = 100;
 constexpr uint64_t kSliceCalls = 2'000;  // served in the tracee
 }  // namespace

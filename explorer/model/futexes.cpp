@@ -77,6 +77,7 @@ SyscallAnswer Futexes::wait(const SyscallRequest& request, uint32_t bits, uint64
   if (*value != static_cast<uint32_t>(a[2])) return done(-EAGAIN);
   Wait wait;
   wait.what = name_of(a[0]);
+  wait.futex = a[0];
   wait.deadline = deadline;
   wait.timed_out = done(-ETIMEDOUT);
   // ERESTART_RESTARTBLOCK with a time limit: a handler ends the call.
@@ -184,6 +185,7 @@ SyscallAnswer Futexes::lock(const SyscallRequest& request, uint32_t tid, bool tr
   if (try_only) return done(-EAGAIN);
   Wait wait;
   wait.what = name_of(address) + " (a mutex with priority inheritance)";
+  wait.futex = address;
   wait.deadline = deadline;
   wait.timed_out = done(-ETIMEDOUT);
   const TaskId task = request.place.task;

@@ -103,6 +103,13 @@ std::string RunQueue::description() const {
   return text;
 }
 
+std::map<TaskId, uint64_t> RunQueue::futexes() const {
+  std::map<TaskId, uint64_t> words;
+  for (const auto& [task, waiting] : waiting_)
+    if (waiting.wait.futex != 0) words[task] = waiting.wait.futex;
+  return words;
+}
+
 bool RunQueue::waits_for_outside() const {
   return std::ranges::any_of(waiting_, [](const auto& w) { return w.second.wait.for_outside; });
 }

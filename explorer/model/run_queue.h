@@ -24,6 +24,7 @@ struct Wait {
   SyscallAnswer timed_out;     // how the call returns at the deadline
   OnSignal on_signal = OnSignal::restarts;
   uint64_t remaining = 0;  // where a sleep's rest goes if a signal ends it (a timespec); 0: nowhere
+  uint64_t futex = 0;      // the word that it waits at; 0: at none
   bool for_outside = false;  // what is outside the program could end it
 };
 
@@ -66,6 +67,8 @@ class RunQueue {
   // "thread 2 waits for futex 0x404010; ..."
   std::string description() const;
   bool waits_for_outside() const;
+  // The words that tasks wait at.
+  std::map<TaskId, uint64_t> futexes() const;
 
  private:
   struct Waiting {

@@ -239,7 +239,7 @@ TEST_F(FutexTest, ADeadlockSaysWhoWaitsForWhat) {
   for (const TaskId task : {1, 2, 3, 4, 5}) waits(task, kData + 4 * task);
   EXPECT_TRUE(runnable().empty());
   EXPECT_FALSE(kernel().advance_time());
-  EXPECT_THAT(kernel().deadlock_description(), HasSubstr("thread 3 waits for futex 0x1000c"));
+  EXPECT_THAT(kernel().deadlock_description(memory), HasSubstr("thread 3 waits for futex 0x1000c"));
   EXPECT_FALSE(kernel().waits_for_outside());
 }
 

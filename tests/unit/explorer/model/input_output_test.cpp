@@ -75,7 +75,8 @@ TEST_F(InputOutputTest, AReaderWaitsForAWriter) {
   const TaskId other = thread();
   const Pair p = pipe();
   blocks(other, SYS_read, {p.reader, kBuffer, 100});
-  EXPECT_THAT(kernel().deadlock_description(), HasSubstr("thread 2 waits for a pipe to read from"));
+  EXPECT_THAT(kernel().deadlock_description(memory),
+              HasSubstr("thread 2 waits for a pipe to read from"));
   EXPECT_EQ(write(1, p.writer, "now"), 3);
   EXPECT_THAT(runnable(), ElementsAre(1, other));
   EXPECT_EQ(text(kBuffer, 3), std::string(3, 0)) << "written when it runs again";

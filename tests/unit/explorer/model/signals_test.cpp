@@ -137,7 +137,7 @@ TEST_F(SignalsTest, PauseWaitsForAHandler) {
   const TaskId other = thread();
   handle(SIGUSR1, SA_RESTART);
   blocks(other, SYS_pause);
-  EXPECT_THAT(kernel().deadlock_description(), testing::HasSubstr("pause"));
+  EXPECT_THAT(kernel().deadlock_description(memory), testing::HasSubstr("pause"));
   send(1, other, SIGUSR1);
   EXPECT_EQ(collected(other), -EINTR);
 }
