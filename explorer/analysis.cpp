@@ -37,9 +37,16 @@ class Analysis {
  public:
   Analysis(const std::vector<Event>& recording, const PinnedFiles& files, const Symbols& symbols)
       : recording_(recording), symbols_(symbols), goroutines_(symbols) {
-    translator::Options options;
-    options.log_accesses = true;
-    options.calls = &goroutines_.calls();
+    options_.log_accesses = true;
+    options_.calls = &goroutines_.calls();
+    alone_ = goroutines_.present() ? 1 : alone_until(recording);
+    // What a task does before there is anybody else comes before all that others do.
+    translator::Options options = options_;
+    options.log_accesses = alone_ == 1;
+    if (!options.log_accesses && goroutines_.calls().empty()) {
+      options.calls = nullptr;
+      options.fast = options.runtime_syscalls = true;
+    }
     const auto keep = [this](int stream, std::span<const uint8_t> bytes) {
       (stream == 1 ? run_.output : run_.error).append(bytes.begin(), bytes.end());
     };
@@ -53,6 +60,7 @@ class Analysis {
 
   AnalysedRun run() {
     for (size_t i = 1; i < recording_.size(); ++i) {
+      if (i == alone_ && i > 1) replayer_->translate_with(options_);
       replayer_->advance(recording_[i]);
       drain();
       happened(recording_[i]);
@@ -69,6 +77,17 @@ class Analysis {
   }
 
  private:
+  // The first event that makes another task, or lets a handler interrupt this one at any time.
+  static size_t alone_until(const std::vector<Event>& recording) {
+    size_t i = 1;
+    for (; i < recording.size(); ++i) {
+      const auto* call = std::get_if<event::Syscall>(&recording[i].body);
+      if (!call) continue;
+      if (call->child != 0 || (call->number == SYS_rt_sigaction && call->arguments[1] != 0)) break;
+    }
+    return i;
+  }
+
   Code code(uint64_t pc) {
     const auto [it, fresh] = code_.try_emplace(pc, Code::program);
     if (!fresh) return it->second;
@@ -136,6 +155,8 @@ class Analysis {
   const std::vector<Event>& recording_;
   const Symbols& symbols_;
   Goroutines goroutines_;
+  translator::Options options_;
+  size_t alone_ = 1;  // the first event at which there may be anybody else
   std::unique_ptr<Replayer> replayer_;
   RaceDetector detector_;
   std::unordered_map<uint64_t, Code> code_;

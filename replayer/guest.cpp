@@ -53,14 +53,7 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
     }
     if (is_error(got)) refuse(got, "placing the mapping " + mapping.path);
   }
-  if (options.log_accesses) {
-    const auto size =
-        layout::kAccessLog.size - kPage;  // the last page stays inaccessible: the guard
-    const int64_t got = process_.remote_syscall(
-        SYS_mmap, {layout::kAccessLog.start, size, PROT_READ | PROT_WRITE,
-                   MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0});
-    if (is_error(got)) refuse(got, "placing the access log");
-  }
+  if (options.log_accesses || options.calls) place_access_log();
   if (options.runtime_syscalls) {
     const uint64_t size = page_up(sizeof(heddle_log) + kAnswers);
     const int64_t got =
@@ -77,6 +70,22 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
   first.ticks = at.ticks;
   first.registers = exec.registers;
   tasks_[first.task] = first;
+}
+
+void Guest::place_access_log() {
+  const auto size = layout::kAccessLog.size - kPage;  // the last page stays inaccessible: the guard
+  const int64_t got = process_.remote_syscall(
+      SYS_mmap, {layout::kAccessLog.start, size, PROT_READ | PROT_WRITE,
+                 MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0});
+  if (is_error(got)) refuse(got, "placing the access log");
+}
+
+void Guest::translate_with(const translator::Options& options) {
+  const bool logs = cache_->options().log_accesses || cache_->options().calls;
+  if (!logs && (options.log_accesses || options.calls)) place_access_log();
+  auto fresh = std::make_shared<CodeCache>(process_.renew_code(process_.thread()), options);
+  cpu_->use(*fresh);
+  cache_ = std::move(fresh);
 }
 
 Guest::~Guest() {

@@ -41,6 +41,8 @@ class Guest {
   pid_t host_pid() const { return process_.pid(); }
   GuestCpu& cpu() { return *cpu_; }
   CodeCache& cache() { return *cache_; }
+  // From now on its code is translated with these options. No task is inside of an instruction.
+  void translate_with(const translator::Options& options);
   bool has_task(TaskId task) const { return tasks_.contains(task); }
   TaskContext& task(TaskId task);
   TaskId current() const { return current_; }
@@ -99,6 +101,7 @@ class Guest {
  private:
   Guest() = default;
   std::unique_ptr<Guest> copied();
+  void place_access_log();
   void activate(TaskId task);
   TaskContext child_context(TaskId parent, TaskId child, const SyscallRequest& request);
   int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,

@@ -330,6 +330,13 @@ std::shared_ptr<SharedCode> HostProcess::make_code_private(
   return own;
 }
 
+std::shared_ptr<SharedCode> HostProcess::renew_code(HostThread& by) {
+  auto own = std::make_shared<SharedCode>();
+  share_code(by, *own);
+  code_ = own;
+  return own;
+}
+
 int64_t HostProcess::remote_syscall(HostThread& by, uint64_t number,
                                     std::array<uint64_t, 6> arguments) {
   const auto before = by.registers();

@@ -83,6 +83,8 @@ class HostProcess {
   // the addresses in `used`. The stopped thread `by` makes the calls.
   std::shared_ptr<SharedCode> make_code_private(
       HostThread& by, const std::array<uint64_t, layout::kArenas.size()>& used);
+  // Likewise, with no translations in it.
+  std::shared_ptr<SharedCode> renew_code(HostThread& by);
 
   // Runs a system call in the stopped thread `by` and gives its result; the thread's registers are
   // as before. Needs install() (or a place to execute from: see cpp).

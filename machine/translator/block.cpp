@@ -190,12 +190,10 @@ bool Block::instruction(const Instruction& in) {
     return false;
   }
 
-  if (options_.log_accesses) {
-    if (options_.calls)
-      if (const auto call = options_.calls->find(in.pc); call != options_.calls->end())
-        log_call(in.pc, call->second);
-    log_accesses(in);
-  }
+  if (options_.calls)
+    if (const auto call = options_.calls->find(in.pc); call != options_.calls->end())
+      log_call(in.pc, call->second);
+  if (options_.log_accesses) log_accesses(in);
   const bool watched = options_.points && options_.points->contains(in.pc);
   if (watched) point(in.pc, 0);
   const bool stop_inside = stop_here && options_.stop->phase == 1;

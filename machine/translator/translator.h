@@ -192,7 +192,7 @@ struct Options {
   const std::set<uint64_t>* points = nullptr;
   // Guest addresses that get a hook exit before they execute. Not owned; null: none.
   const std::set<uint64_t>* hooks = nullptr;
-  // Guest addresses whose execution is logged among the accesses (log_accesses), each with the
+  // Guest addresses whose execution is logged, among the accesses if these are too, each with the
   // register whose value the entry keeps. Not owned; null: none.
   const std::map<uint64_t, Register>* calls = nullptr;
   // Write a heddle_access_entry before every explicit memory operand's access.
