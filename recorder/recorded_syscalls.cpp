@@ -27,7 +27,7 @@ bool in_call(const user_regs_struct& regs) {
 
 }  // namespace
 
-void Recorder::syscall(Task& task) {
+void Recorder::syscall(Task& task, bool waits) {
   const auto& r = task.context.registers;
   const uint64_t number = r[Register::rax];
   const SyscallArguments arguments{r[Register::rdi], r[Register::rsi], r[Register::rdx],
@@ -47,11 +47,12 @@ void Recorder::syscall(Task& task) {
       virtual_call(task, *entry, arguments);
       return;
     default:
-      start_call(task, *entry, arguments);
+      start_call(task, *entry, arguments, waits);
   }
 }
 
-void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments) {
+void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments,
+                          bool waits) {
   Call call;
   call.arguments = call.actual = arguments;
   call.before = task.context.registers;
@@ -76,7 +77,7 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   task.call = call;
   task.state = State::in_kernel;
   task.cpu->start_syscall(task.context, entry.number, call.actual);
-  for (int i = 0; blocking && i < kQuickPolls; ++i) {
+  for (int i = 0; blocking && !waits && i < kQuickPolls; ++i) {
     if (const auto status = task.cpu->thread().poll()) {
       if (call_stopped(task, *status)) break;
     }

@@ -201,7 +201,7 @@ void Recorder::run_slice(Task& task) {
         // A signal that is held comes before the call: it could not end one that waits.
         const Place at = task.context.place();
         deliver_pending(task);
-        if (!ended_ && task.context.place() == at) syscall(task);
+        if (!ended_ && task.context.place() == at) syscall(task, exit->waits);
         break;
       }
       case Exit::Kind::special: {

@@ -95,8 +95,9 @@ class Recorder {
   void bury(Task& task);
 
   // recorded_syscalls.cpp
-  void syscall(Task& task);
-  void start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
+  // `waits`: it has been tried, and would wait.
+  void syscall(Task& task, bool waits);
+  void start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments, bool waits);
   bool call_stopped(Task& task, int status);  // true: the call is complete
   void write_call(Task& task);
   void virtual_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);

@@ -1,7 +1,9 @@
 #include "replayer/held_calls.h"
 
+#include <linux/fs.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "machine/syscalls/table.h"
@@ -10,10 +12,34 @@
 namespace heddle {
 namespace {
 
-// Calls whose whole effect on a replay is their result and the bytes that they wrote.
+// Calls whose whole effect on a replay is their result and the bytes that they wrote: not those
+// that a signal ended, nor those that changed a file which shows in memory.
 bool answerable(const event::Syscall& call) {
   const auto* known = find(call.number);
-  return known && known->replay == Replay::logged;
+  if (!known || known->replay != Replay::logged || call.result == -EINTR) return false;
+  switch (call.number) {
+    case SYS_write:
+    case SYS_writev:
+    case SYS_pwrite64:
+    case SYS_pwritev:
+    case SYS_pwritev2:
+    case SYS_truncate:
+    case SYS_ftruncate:
+    case SYS_fallocate:
+    case SYS_open:
+    case SYS_openat:
+    case SYS_openat2:
+    case SYS_creat:
+      return call.effects.empty();
+    case SYS_sendfile:
+    case SYS_splice:
+    case SYS_copy_file_range:
+      return false;
+    case SYS_ioctl:
+      return call.arguments[1] != FICLONE && call.arguments[1] != FICLONERANGE;
+    default:
+      return true;
+  }
 }
 
 }  // namespace
@@ -36,7 +62,7 @@ bool HeldCalls::hold(const Event& event, std::optional<int> stream) {
     heddle_log_entry entry;
     std::memcpy(&entry, entries_.data() + at, sizeof entry);
     entry.size = static_cast<uint32_t>(entries_.size() - at);
-    entry.effects = 1;
+    ++entry.effects;
     std::memcpy(entries_.data() + at, &entry, sizeof entry);
   }
   if (entries_.size() > Guest::kAnswers) {
@@ -68,9 +94,13 @@ void HeldCalls::show(const Guest& guest,
   const uint64_t answered = guest.answered();
   for (const auto& call : calls_) {
     if (call.stream == 0 || call.entry >= answered) continue;
-    const size_t effect_at = call.entry + sizeof(heddle_log_entry);
+    size_t effect_at = call.entry + sizeof(heddle_log_entry);
     heddle_log_effect effect;
     std::memcpy(&effect, entries_.data() + effect_at, sizeof effect);
+    if (effect.kind == HEDDLE_EFFECT_REGISTERS) {
+      effect_at += heddle_effect_size(effect.size);
+      std::memcpy(&effect, entries_.data() + effect_at, sizeof effect);
+    }
     std::vector<uint8_t> bytes(effect.size);
     guest.answer(effect_at + sizeof effect, bytes);
     sink(call.stream, bytes);

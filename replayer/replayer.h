@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string_view>
 
 #include "replayer/divergence.h"
@@ -72,6 +73,7 @@ class Replayer {
   void perform(const Event& event);
   bool hold(const Event& event);
   bool is_behind_held(const Place& place) const;
+  bool switches_before_call(const Event& event);
   void check_held(TaskId task, const Exit* exit);
   void apply(const Event& event, const event::Syscall& call);
   void apply(const Event& event, const event::Signal& signal);
@@ -93,6 +95,7 @@ class Replayer {
   std::shared_ptr<Process> current_;
   OutputSink output_;
   HeldCalls held_;
+  std::set<TaskId> before_call_;            // tasks that a Switch left at a call
   std::map<TaskId, uint64_t> saved_masks_;  // of tasks that rt_sigsuspend let signals into
   std::optional<int> status_;
   std::optional<std::string> released_;

@@ -58,7 +58,12 @@ Event logged_call(std::span<const uint8_t> bytes, uint64_t number, uint64_t time
     heddle_log_effect effect;
     std::memcpy(&effect, at, sizeof effect);
     const uint8_t* contents = at + sizeof effect;
-    call.effects.push_back({effect.address, {contents, contents + effect.size}});
+    if (effect.kind == HEDDLE_EFFECT_WRITTEN) {
+      call.effects.push_back({effect.address, {contents, contents + effect.size}});
+    } else if (effect.kind == HEDDLE_EFFECT_REGISTERS) {
+      auto& values = event.registers.emplace().values;
+      std::memcpy(values.data(), contents, sizeof values);
+    }
     at += heddle_effect_size(effect.size);
   }
   event.body = std::move(call);
@@ -67,8 +72,8 @@ Event logged_call(std::span<const uint8_t> bytes, uint64_t number, uint64_t time
 
 bool append_entry(const Event& event, std::vector<uint8_t>& out) {
   const auto* call = std::get_if<event::Syscall>(&event.body);
-  if (!call || event.registers || event.place.phase != 0) return false;
-  if (call->file || call->child != 0 || call->interrupted) return false;
+  if (!call || event.place.phase != 0) return false;
+  if (call->file || call->child != 0 || call->interrupted || !call->texts.empty()) return false;
   heddle_log_entry entry{};
   entry.ticks = event.place.ticks;
   entry.pc = event.place.pc;
@@ -77,17 +82,25 @@ bool append_entry(const Event& event, std::vector<uint8_t>& out) {
   std::copy(call->arguments.begin(), call->arguments.end(), std::begin(entry.arguments));
   entry.result = call->result;
   uint64_t size = sizeof entry;
+  if (event.registers) size += heddle_effect_size(sizeof event.registers->values);
   for (const auto& effect : call->effects) {
     if (effect.bytes.empty() || effect.bytes.size() > UINT32_MAX) return false;
     size += heddle_effect_size(static_cast<uint32_t>(effect.bytes.size()));
   }
   if (size > UINT32_MAX) return false;
   entry.size = static_cast<uint32_t>(size);
-  entry.effects = static_cast<uint32_t>(call->effects.size());
+  entry.effects = static_cast<uint32_t>(call->effects.size()) + (event.registers ? 1 : 0);
   size_t at = out.size();
   out.resize(at + size);
   std::memcpy(out.data() + at, &entry, sizeof entry);
   at += sizeof entry;
+  if (event.registers) {
+    const auto& values = event.registers->values;
+    const heddle_log_effect header{0, sizeof values, HEDDLE_EFFECT_REGISTERS};
+    std::memcpy(out.data() + at, &header, sizeof header);
+    std::memcpy(out.data() + at + sizeof header, values.data(), sizeof values);
+    at += heddle_effect_size(sizeof values);
+  }
   for (const auto& effect : call->effects) {
     const heddle_log_effect header{effect.address, static_cast<uint32_t>(effect.bytes.size()),
                                    HEDDLE_EFFECT_WRITTEN};

@@ -18,11 +18,12 @@ std::optional<uint32_t> entry_size(std::span<const uint8_t> bytes);
 // How many entries there are; nothing where one of them is not whole.
 std::optional<uint64_t> entry_count(std::span<const uint8_t> bytes);
 
-// The event that a whole entry stands for. Its registers are absent.
+// The event that a whole entry stands for; with registers where they are among its effects.
 Event logged_call(std::span<const uint8_t> entry, uint64_t number, uint64_t time_ns);
 
-// Appends the entry that says the same as the event, but for number, time and check. False, and
-// nothing happens, where none can: another kind of event, or one with registers to compare.
+// Appends the entry that says the same as the event, but for number, time and check; registers,
+// where the event has them, as HEDDLE_EFFECT_REGISTERS. False, and nothing happens, where none can:
+// another kind of event, or a call that did more than to return and to write memory.
 bool append_entry(const Event& event, std::vector<uint8_t>& out);
 
 // The committed entries of a log file, as events, from event number `next` on; nothing where there

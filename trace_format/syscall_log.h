@@ -28,8 +28,9 @@ struct heddle_log_effect {
 
 enum {
   HEDDLE_EFFECT_WRITTEN = 0,
-  HEDDLE_EFFECT_SHOWN =
-      1, /* replay only: taken from the guest's memory when the call is answered */
+  /* Replay only. */
+  HEDDLE_EFFECT_SHOWN = 1,     /* taken from the guest's memory when the call is answered */
+  HEDDLE_EFFECT_REGISTERS = 2, /* no memory: the registers at the call, as heddle::Registers */
 };
 
 enum { HEDDLE_LOG_RECORD = 1, HEDDLE_LOG_REPLAY = 2 };

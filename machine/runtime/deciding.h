@@ -42,6 +42,11 @@ INLINE struct decision decline(void) {
   return (struct decision){kDecline, 0};
 }
 
+INLINE struct decision wait(struct heddle_task_state* state) {
+  state->planned.waits = 1;
+  return decline();
+}
+
 INLINE struct decision execute(void) {
   return (struct decision){kExecute, 0};
 }
@@ -129,7 +134,7 @@ INLINE unsigned kind_of(const struct heddle_task_state* state, uint64_t descript
 
 /* A wait on a word that has another value already ends at once; any other may sleep. The guest's
  * memory is read as the kernel would read it: a fault takes the call back to the supervisor. */
-INLINE struct decision futex(const struct heddle_task_state* state) {
+INLINE struct decision futex(struct heddle_task_state* state) {
   enum { kWait = 0, kWake = 1, kWaitBitset = 9, kWakeBitset = 10, kPrivate = 128, kRealtime = 256 };
   const uint32_t operation = (uint32_t)state->saved[RSI];
   const uint32_t command = operation & ~(uint32_t)(kPrivate | kRealtime);
@@ -144,7 +149,7 @@ INLINE struct decision futex(const struct heddle_task_state* state) {
     if (seconds < 0 || nanoseconds < 0 || nanoseconds >= 1000000000) return decline();
   }
   const uint32_t word = *(const volatile uint32_t*)state->saved[RDI];
-  if (word == (uint32_t)state->saved[RDX]) return decline();
+  if (word == (uint32_t)state->saved[RDX]) return wait(state);
   return (struct decision){kAnswer, -kAgain};
 }
 
@@ -334,7 +339,7 @@ INLINE struct decision poll(struct heddle_task_state* state) {
   if ((uint32_t)state->saved[RDX] != 0) {
     uint64_t copy[kMost];
     for (uint64_t i = 0; i < count; ++i) copy[i] = from[i];
-    if (probe(kPoll, (uint64_t)copy, count, 0, 0, 0) <= 0) return decline();
+    if (probe(kPoll, (uint64_t)copy, count, 0, 0, 0) <= 0) return wait(state);
     state->planned.retry = kRetryZero;
   }
   plan(state, state->saved[RDI], 8 * count, HEDDLE_EXTENT_FIXED, 0);
@@ -441,14 +446,16 @@ INLINE struct decision decide(struct heddle_task_state* state) {
 }
 
 /* Is the call to be made again by the supervisor? */
-INLINE int leave(const struct heddle_task_state* state, int64_t result) {
+INLINE int leave(struct heddle_task_state* state, int64_t result) {
   const uint32_t retry = state->planned.retry;
   const uint64_t descriptor = state->saved[RDI];
   switch (result) {
     case 0:
-      return retry & kRetryZero;
+      state->planned.waits = (retry & kRetryZero) != 0;
+      return state->planned.waits;
     case -kAgain:
-      return (retry & kRetryWait) && !nonblocking(descriptor);
+      state->planned.waits = (retry & kRetryWait) && !nonblocking(descriptor);
+      return state->planned.waits;
     case -kFault: /* how much was written is the supervisor's to find out */
       return 1;
     case -kPipe:

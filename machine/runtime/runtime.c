@@ -85,6 +85,7 @@ CODE(LABEL("heddle_runtime_entry") SAVE_REGISTERS
      "jmp *%gs:0x68\n") /* syscall_stop */
 
 INLINE struct decision record(struct heddle_task_state* state, const struct heddle_log* log) {
+  state->planned.waits = 0;
   if (state->calls_left == 0) return decline();
   const struct decision decision = decide(state);
   if (decision.act == kDecline) return decision;
@@ -97,6 +98,19 @@ INLINE struct decision record(struct heddle_task_state* state, const struct hedd
   return decision;
 }
 
+/* Where they were recorded, as the first effect. Flags that nobody reads may differ: those that
+ * somebody does show in what follows. */
+INLINE int same_registers(const struct heddle_task_state* state,
+                          const struct heddle_log_entry* entry) {
+  const struct heddle_log_effect* effect = (const struct heddle_log_effect*)(entry + 1);
+  if (entry->effects == 0 || effect->kind != HEDDLE_EFFECT_REGISTERS) return 1;
+  enum { kGeneral = 16, kFsBase = 18 };
+  const uint64_t* recorded = (const uint64_t*)(effect + 1);
+  for (unsigned i = 0; i < kGeneral; ++i)
+    if (recorded[i] != state->saved[i]) return 0;
+  return recorded[kFsBase] == state->fs_base;
+}
+
 INLINE struct decision replay(const struct heddle_task_state* state, struct heddle_log* log) {
   if (log->served >= (uint32_t)log->used) return decline();
   struct heddle_log_entry* entry = entry_at(log, log->served);
@@ -105,13 +119,14 @@ INLINE struct decision replay(const struct heddle_task_state* state, struct hedd
     return decline();
   for (unsigned i = 0; i < 6; ++i)
     if (entry->arguments[i] != argument(state, i)) return decline();
+  if (!same_registers(state, entry)) return decline();
   struct heddle_log_effect* effect = (struct heddle_log_effect*)(entry + 1);
   for (uint32_t i = 0; i < entry->effects; ++i) {
     uint8_t* bytes = (uint8_t*)(effect + 1);
     uint8_t* guest = (uint8_t*)effect->address;
     if (effect->kind == HEDDLE_EFFECT_SHOWN)
       copy(bytes, guest, effect->size);
-    else
+    else if (effect->kind == HEDDLE_EFFECT_WRITTEN)
       copy(guest, bytes, effect->size);
     effect = (struct heddle_log_effect*)((uint8_t*)effect + heddle_effect_size(effect->size));
   }

@@ -18,6 +18,7 @@ enum { HEDDLE_PLANNED_EFFECTS = 8 };
 
 struct heddle_planned_call {
   uint64_t ticks; /* of the task at the call */
+  uint64_t waits; /* the call was left to the supervisor since it would wait */
   uint32_t count; /* of effects */
   uint32_t retry; /* enum heddle_retry: results that leave the call to the supervisor */
   struct heddle_planned_effect effects[HEDDLE_PLANNED_EFFECTS];

@@ -340,6 +340,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
           return out;
         case ExitKind::syscall:
           out.kind = Exit::Kind::syscall;
+          out.waits = state.planned.waits != 0;
           return out;
         case ExitKind::special:
           out.kind = Exit::Kind::special;

@@ -45,6 +45,7 @@ struct Exit {
   int status = 0;  // wait(2)'s status word
   siginfo_t info{};
   const translator::ExitSite* site = nullptr;
+  bool waits = false;  // syscall: the runtime tried it, and it would wait
 };
 
 // An entry of the access log: an access about to be made, or a watched call.

@@ -105,8 +105,11 @@ TEST_F(Salvage, AnEntryOfTheLogComesBackAsItsEvent) {
   EXPECT_FALSE(entry_count(std::span(entries).first(entries.size() - 8)));
   const auto before = entries;
   auto other = event;
-  other.registers.emplace();
-  EXPECT_FALSE(append_entry(other, entries));
+  other.registers.emplace().values[3] = 17;
+  std::vector<uint8_t> with_registers;
+  ASSERT_TRUE(append_entry(other, with_registers));
+  EXPECT_EQ(logged_call(with_registers, 7, 0), other);
+  EXPECT_FALSE(entry_size(with_registers)) << "no recorder writes it";
   other = event;
   std::get<event::Syscall>(other.body).child = 3;
   EXPECT_FALSE(append_entry(other, entries));
