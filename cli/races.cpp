@@ -3,6 +3,8 @@
 #include "cli/catalogued_exploration.h"
 #include "cli/verbs.h"
 #include "explorer/exploration.h"
+#include "explorer/kernel_accesses.h"
+#include "machine/syscalls/table.h"
 
 namespace heddle::cli {
 namespace {
@@ -33,6 +35,14 @@ std::string_view act(AccessKind kind) {
   return "?";
 }
 
+std::string act(const Access& access) {
+  std::string text(act(access.kind));
+  if (!descriptor_at(access.address)) text += " of " + std::to_string(access.size) + " bytes";
+  if (access.by_call == 0) return text;
+  const Syscall* call = find(access.by_call - 1u);
+  return text + " by the kernel for " + (call ? call->name : "a system call");
+}
+
 int races(const std::string& trace) {
   const auto location = locate_trace(trace);
   Exploration exploration(location.path);
@@ -42,14 +52,14 @@ int races(const std::string& trace) {
   entry.analysed(run, symbols);
   for (const auto& race : run.races) {
     std::string what = symbols.variable(race.first.address);
+    if (what.empty()) what = location_name(race.first.address);
     char address[32];
     std::snprintf(address, sizeof address, "0x%llx",
                   static_cast<unsigned long long>(race.first.address));
     what = what.empty() ? address : what + " (" + address + ")";
     std::printf("nothing orders these accesses to %s:\n", what.c_str());
     for (const auto* side : {&race.first, &race.second})
-      std::printf("  thread %u: %s of %u bytes, %s\n", side->place.task,
-                  std::string(act(side->kind)).c_str(), side->size,
+      std::printf("  thread %u: %s, %s\n", side->place.task, act(*side).c_str(),
                   position(symbols, side->place.pc).c_str());
   }
   std::fprintf(stderr, "heddle: %zu unordered pairs, %zu ordered only by locks, in %llu accesses\n",

@@ -7,6 +7,8 @@
 #include <unordered_map>
 
 #include "explorer/goroutines.h"
+#include "explorer/kernel_accesses.h"
+#include "explorer/kernel_order.h"
 #include "replayer/replayer.h"
 
 namespace heddle {
@@ -36,7 +38,10 @@ bool is_c_library(std::string_view library) {
 class Analysis {
  public:
   Analysis(const std::vector<Event>& recording, const PinnedFiles& files, const Symbols& symbols)
-      : recording_(recording), symbols_(symbols), goroutines_(symbols) {
+      : recording_(recording),
+        symbols_(symbols),
+        goroutines_(symbols),
+        kernel_order_(std::shared_ptr<const std::vector<Event>>(std::shared_ptr<void>(), &recording)) {
     translator::Options options;
     options.log_accesses = true;
     options.calls = &goroutines_.calls();
@@ -55,7 +60,7 @@ class Analysis {
     for (size_t i = 1; i < recording_.size(); ++i) {
       replayer_->advance(recording_[i]);
       drain();
-      happened(recording_[i]);
+      if (kernel_order_.own(recording_[i].place.task)) happened(i);
     }
     run_.races = detector_.races();
     run_.lock_ordered = detector_.lock_ordered();
@@ -85,6 +90,7 @@ class Analysis {
     const TaskId task = guest.current();
     const auto segment = guest.cpu().drain_log();
     run_.accesses += segment.size();
+    if (!kernel_order_.own(task)) return;
     if (goroutines_.present() && guest.has_task(task))
       goroutines_.begin_segment(task, segment, guest.task(task).registers[Register::fs_base],
                                 guest.memory());
@@ -109,13 +115,35 @@ class Analysis {
     }
   }
 
+  // The kernel's accesses for a completed call. They may have been at any time since it began, so
+  // what orders its end does not order them.
+  void touch(const Place& place, const event::Syscall& call) {
+    for (const KernelAccess& part : kernel_accesses(call, replayer_->guest().memory())) {
+      if (goroutines_.present() && goroutines_.private_to(place.task, part.address)) continue;
+      Access access;
+      access.strand = goroutines_.strand(place.task);
+      access.place = place;
+      access.address = part.address;
+      access.size = static_cast<uint32_t>(part.size);
+      access.kind = part.kind;
+      access.by_call = static_cast<uint16_t>(1 + call.number);
+      ++executions_[place.pc];
+      detector_.access(access);
+    }
+  }
+
   // The edges that an event makes, after it took effect.
-  void happened(const Event& event) {
+  void happened(size_t number) {
+    const Event& event = recording_[number];
     const TaskId task = event.place.task;
     ticks_[task] = event.place.ticks;
     const StrandId strand = goroutines_.strand(task);
     if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
       const auto& a = call->arguments;
+      if (code(event.place.pc) != Code::go_runtime) {
+        touch(event.place, *call);
+        if (!call->interrupted) kernel_order_.completed(number, strand, detector_);
+      }
       if (call->child != 0) detector_.fork(strand, goroutines_.strand(call->child));
       // What a Go program's runtime sleeps on orders the runtime only.
       if (call->number == SYS_futex && code(event.place.pc) != Code::go_runtime) {
@@ -125,7 +153,9 @@ class Analysis {
         if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET)
           detector_.futex_wait_returned(strand, a[0]);
       }
-      if (call->number == SYS_munmap) detector_.forget(a[0], a[1]);
+      if (call->number == SYS_munmap && call->result == 0) detector_.forget(a[0], a[1]);
+      if (call->number == SYS_mmap && call->result > 0)
+        detector_.forget(static_cast<uint64_t>(call->result), a[1]);
     } else if (const auto* end = std::get_if<event::TaskExit>(&event.body)) {
       for (const auto& effect : end->effects) detector_.futex_wake(strand, effect.address);
     } else if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
@@ -136,6 +166,7 @@ class Analysis {
   const std::vector<Event>& recording_;
   const Symbols& symbols_;
   Goroutines goroutines_;
+  KernelOrder kernel_order_;
   std::unique_ptr<Replayer> replayer_;
   RaceDetector detector_;
   std::unordered_map<uint64_t, Code> code_;
