@@ -41,7 +41,8 @@ class Analysis {
       : recording_(recording),
         symbols_(symbols),
         goroutines_(symbols),
-        kernel_order_(std::shared_ptr<const std::vector<Event>>(std::shared_ptr<void>(), &recording)) {
+        kernel_order_(
+            std::shared_ptr<const std::vector<Event>>(std::shared_ptr<void>(), &recording)) {
     translator::Options options;
     options.log_accesses = true;
     options.calls = &goroutines_.calls();

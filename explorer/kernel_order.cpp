@@ -62,12 +62,13 @@ void KernelOrder::completed(size_t number, StrandId strand, RaceDetector& detect
   if (call.result < 0) return;
   const auto made = recording_.made_by(number);
   if (made.size() == 2) other_end_[made[1]] = made[0];
-  if (made.size() == 1 && (call.number == SYS_socket || call.number == SYS_accept ||
-                           call.number == SYS_accept4))
+  if (made.size() == 1 &&
+      (call.number == SYS_socket || call.number == SYS_accept || call.number == SYS_accept4))
     network_[made[0]] = true;
   for (const int descriptor : model::made_descriptors(call))
     detector.acquire(strand, kNumbers + static_cast<uint64_t>(descriptor));
-  if (call.number == SYS_dup) detector.acquire(strand, kNumbers + static_cast<uint64_t>(call.result));
+  if (call.number == SYS_dup)
+    detector.acquire(strand, kNumbers + static_cast<uint64_t>(call.result));
 
   const auto used = recording_.object_of(number);
   const bool orders = used && !recording_.is_file(*used);

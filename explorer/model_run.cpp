@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "explorer/kernel_accesses.h"
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/guest_code.h"
@@ -19,7 +20,8 @@ namespace {
 // do worse, but a program whose time limits are longer than this counts on its not doing so.
 constexpr uint64_t kLongestStall = 100'000'000;
 
-constexpr Ticks kRdtscTicks = 10;   // that reading the counter counts for
+constexpr Ticks kRdtscTicks = 10;  // that reading the counter counts for
+constexpr uint16_t kSyscallInstruction = 0x050f;
 constexpr int64_t kRestart = -512;  // ERESTARTSYS of the kernel (include/linux/errno.h)
 
 }  // namespace
@@ -62,7 +64,8 @@ ModelState ModelState::fork(bool with_events) const {
           current,
           random,
           with_events ? events : std::vector<Event>(),
-          ticks};
+          ticks,
+          points};
 }
 
 ModelRun::ModelRun(ModelState& state, const CpuidTable& cpuid, RunLimits limits)
@@ -97,7 +100,31 @@ void ModelRun::finish_call(TaskId task, const SyscallRequest& request, const Sys
   call.interrupted = interrupted;
   call.child = answer.kind == SyscallAnswer::Kind::new_task ? answer.child : 0;
   if (answer.kind == SyscallAnswer::Kind::perform) call.file = s_.kernel.file_of(request);
+  if (limits_.keep_points && !interrupted) note_call(task, call);
   add(std::move(call), task);
+}
+
+// What the kernel touched for a call that is over.
+void ModelRun::note_call(TaskId task, const event::Syscall& call) {
+  ModelGuest& guest = *s_.guest;
+  for (const KernelAccess& access : kernel_accesses(call, guest.memory())) {
+    PassedPoint point;
+    point.place = guest.task(task).place();
+    point.address = access.address;
+    point.size = static_cast<uint32_t>(access.size);
+    point.writes = access.kind != AccessKind::read;
+    point.by_call = static_cast<uint16_t>(1 + call.number);
+    outcome_.points.push_back(point);
+    if (limits_.at_point) limits_.at_point(guest, task, outcome_.points.size() - 1);
+  }
+}
+
+bool ModelRun::stops_before_call(TaskId task, const Place& at) {
+  if (!s_.points || !s_.points->contains(at.pc)) return false;
+  Place& asked = asked_[task];
+  if (asked == at) return false;
+  asked = at;
+  return true;
 }
 
 ModelRun::Step ModelRun::syscall(TaskId task) {
@@ -295,23 +322,36 @@ void ModelRun::note_switch(TaskId next) {
 
 void ModelRun::note_point(TaskId task) {
   ModelGuest& guest = *s_.guest;
-  situation_.address = 0;
-  situation_.size = 0;
-  situation_.writes = false;
+  touches_.clear();
   bool updates = false;
   for (const auto& operand :
        translator::memory_operands(GuestCode(guest.memory()), guest.task(task).registers)) {
-    situation_.address = operand.address;
-    situation_.size = operand.size;
-    situation_.writes = operand.kind != AccessKind::read;
+    touches_.insert(touches_.begin(),
+                    {operand.address, operand.size, operand.kind != AccessKind::read});
     updates = operand.kind == AccessKind::update;
   }
-  if (!limits_.keep_points) return;
   const Place place = guest.task(task).place();
+  const bool calls = guest.memory().load<uint16_t>(place.pc) == kSyscallInstruction;
+  if (calls)
+    for (const KernelAccess& access : coming_accesses(guest.request(task), guest.memory()))
+      touches_.push_back({access.address, access.size, access.kind != AccessKind::read});
+  const Touch first = touches_.empty() ? Touch{} : touches_.front();
+  situation_.address = first.address;
+  situation_.size = static_cast<uint32_t>(first.size);
+  situation_.writes = first.writes;
+  situation_.touches = touches_;
+  if (!limits_.keep_points) return;
   // A schedule's step may stop where a point has just done so.
   if (!outcome_.points.empty() && outcome_.points.back().place == place) return;
-  outcome_.points.push_back(
-      {place, situation_.address, situation_.size, situation_.writes, updates, {}});
+  outcome_.points.emplace_back().place = place;
+  if (!calls) {
+    // A call's accesses are noted when it is over.
+    PassedPoint& point = outcome_.points.back();
+    point.address = situation_.address;
+    point.size = situation_.size;
+    point.writes = situation_.writes;
+    point.updates = updates;
+  }
   for (const TaskId other : runnable_)
     if (other != task) outcome_.points.back().others.push_back(other);
   if (limits_.at_point) limits_.at_point(guest, task, outcome_.points.size() - 1);
@@ -372,7 +412,9 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     const Place after = guest.task(task).place();
     s_.kernel.ran(after.ticks - before);
     s_.ticks += after.ticks - before;
-    const bool calls = exit.kind == Exit::Kind::syscall || exit.kind == Exit::Kind::special;
+    const bool asks = exit.kind == Exit::Kind::syscall && stops_before_call(task, after);
+    const bool calls =
+        !asks && (exit.kind == Exit::Kind::syscall || exit.kind == Exit::Kind::special);
     turn_ += after.ticks - before + (calls ? kCallOfTurn : 0);
     if (turn_ >= kTurn) {
       turn_over_ = true;
@@ -380,8 +422,14 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     }
     situation_.at = after;
     Step step = Step::goes_on;
+    if (asks) {
+      situation_.why = DecisionPoint::access;
+      note_point(task);
+      continue;
+    }
     switch (exit.kind) {
       case Exit::Kind::stop:
+        asked_[task] = after;
         if (limits_.keep_points) note_point(task);
         [[fallthrough]];
       case Exit::Kind::budget:

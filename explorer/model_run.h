@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct PassedPoint {
   uint32_t size = 0;
   bool writes = false;
   bool updates = false;        // reads as well
+  uint16_t by_call = 0;        // Access::by_call; such a point is where the call was over
   std::vector<TaskId> others;  // that could run there, time passing included
 };
 
@@ -51,6 +53,8 @@ struct ModelState {
   uint64_t random = 0;        // state of the stream that answers rdrand
   std::vector<Event> events;  // so far
   Ticks ticks = 0;
+  // Where there are access points. A system call among them is one too. Not owned; null: none.
+  const std::set<uint64_t>* points = nullptr;
 
   // For a run from here: see ModelGuest::start_run.
   ModelState fork(bool with_events = true) const;
@@ -102,6 +106,9 @@ class ModelRun {
   void end(Verdict verdict, std::string reason = {}, int status = 0);
   void deliver(TaskId task, const SignalInfo& info);
   void note_point(TaskId task);
+  void note_call(TaskId task, const event::Syscall& call);
+  // The task is in front of a watched call, for the first time.
+  bool stops_before_call(TaskId task, const Place& at);
 
   ModelState& s_;
   const CpuidTable& cpuid_;
@@ -111,7 +118,9 @@ class ModelRun {
   bool stop_before_clone_ = false;
   std::map<TaskId, SyscallRequest> waiting_;  // calls of blocked tasks
   std::map<TaskId, Place> held_;              // tasks that were left at a point's phase 0
+  std::map<TaskId, Place> asked_;             // tasks that were left in front of a call
   Situation situation_;
+  std::vector<Touch> touches_;
   std::vector<TaskId> runnable_;
   TaskId standard_ = 0;     // whose turn it is by the default rule
   Ticks turn_ = 0;          // of the current task, so far

@@ -35,7 +35,7 @@ ModelState& Runs::start() {
     }
   }
   if (!guest) guest = std::make_shared<TracedGuest>(std::make_unique<Guest>(exec, files_, options));
-  start_.reset(new ModelState{std::move(guest), ModelKernel(recording_), 1, 0, {}, 0});
+  start_.reset(new ModelState{std::move(guest), ModelKernel(recording_), 1, 0, {}, 0, &points_});
   try {
     ModelRun(*start_, cpuid_, {}).run_to_first_clone();
   } catch (const ResidentUnavailable& why) {

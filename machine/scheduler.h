@@ -17,6 +17,13 @@ enum class DecisionPoint : uint8_t {
   woken,    // its system call made another task runnable
 };
 
+// A range that the task in front of an access is about to touch.
+struct Touch {
+  uint64_t address = 0;
+  uint64_t size = 0;  // bytes
+  bool writes = false;
+};
+
 struct Situation {
   DecisionPoint why = DecisionPoint::blocked;
   Place at;                       // of the task that ran last
@@ -28,6 +35,8 @@ struct Situation {
   uint64_t address = 0;  // access: the watched address about to be touched
   uint32_t size = 0;     // access: bytes
   bool writes = false;   // access: stores (an update's phase 0 and 1 too)
+  // access: all that is touched, the above first; several where it is a system call.
+  std::span<const Touch> touches;
 };
 
 struct Decision {

@@ -90,7 +90,7 @@ class Recording {
   ObjectId last_object_ = kStandardError;
 };
 
-// The descriptors that a completed call made of something new: not what dup made. A pair's in order.
+// The descriptors that a completed call made of something new, not what dup made; a pair in order.
 std::vector<int> made_descriptors(const event::Syscall& call);
 
 // Which argument is a descriptor, of calls that have one.
