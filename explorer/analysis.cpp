@@ -1,5 +1,6 @@
 #include "explorer/analysis.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
@@ -9,6 +10,7 @@
 #include "explorer/goroutines.h"
 #include "explorer/kernel_accesses.h"
 #include "explorer/kernel_order.h"
+#include "explorer/signal_handlers.h"
 #include "replayer/replayer.h"
 
 namespace heddle {
@@ -66,10 +68,14 @@ class Analysis {
     run_.races = detector_.races();
     run_.lock_ordered = detector_.lock_ordered();
     run_.contended = detector_.contended();
-    for (const auto* pairs : {&run_.races, &run_.lock_ordered, &run_.contended})
+    sort_out_handlers();
+    for (const auto* pairs :
+         {&run_.races, &run_.interruptions, &run_.lock_ordered, &run_.contended})
       for (const auto& pair : *pairs)
         for (const auto pc : {pair.first.place.pc, pair.second.place.pc})
           run_.executions[pc] = executions_[pc];
+    for (const auto& [pc, signals] : run_.interrupted_calls)
+      run_.executions[pc] = executions_[pc];
     for (const auto& [task, ticks] : ticks_) run_.ticks += ticks;
     return std::move(run_);
   }
@@ -84,6 +90,43 @@ class Analysis {
     else if (is_c_library(symbols_.library(pc)) && !copies_for_caller(function))
       it->second = Code::library;
     return it->second;
+  }
+
+  bool private_to(TaskId task, uint64_t address) const {
+    return goroutines_.present() ? goroutines_.private_to(task, address)
+                                 : handlers_.private_to(task, address);
+  }
+
+  StrandId strand(TaskId task) {
+    const auto handler = handlers_.strand(task);
+    return handler ? *handler : goroutines_.strand(task);
+  }
+
+  // A handler and the thread that it interrupts share a processor: an instruction of one is never
+  // torn by the other, and both being single instructions there is nothing to get between.
+  void sort_out_handlers() {
+    run_.handlers = handlers_.signals();
+    const auto own_thread = [&](const RaceCandidate& pair) {
+      return pair.first.place.task == pair.second.place.task &&
+             (run_.handlers.contains(pair.first.strand) ||
+              run_.handlers.contains(pair.second.strand));
+    };
+    const auto whole = [](const Access& access) {
+      return access.kind == AccessKind::update || access.kind == AccessKind::locked;
+    };
+    std::vector<RaceCandidate> races;
+    for (const auto& pair : run_.races) {
+      if (!own_thread(pair)) {
+        races.push_back(pair);
+      } else if (pair.first.kind == AccessKind::read || pair.second.kind == AccessKind::read) {
+        run_.interruptions.push_back(pair);
+      } else if (!whole(pair.first) || !whole(pair.second)) {
+        races.push_back(pair);
+      }
+    }
+    run_.races = std::move(races);
+    std::erase_if(run_.lock_ordered, own_thread);
+    std::erase_if(run_.contended, own_thread);
   }
 
   void drain() {
@@ -102,9 +145,9 @@ class Analysis {
       }
       const Code whose = code(entry.pc);
       if (whose == Code::go_runtime) continue;
-      if (goroutines_.present() && goroutines_.private_to(task, entry.address)) continue;
+      if (private_to(task, entry.address)) continue;
       Access access;
-      access.strand = goroutines_.strand(task);
+      access.strand = strand(task);
       access.place = {task, entry.ticks, entry.pc, 0};
       access.address = entry.address;
       access.size = entry.size;
@@ -120,9 +163,9 @@ class Analysis {
   // what orders its end does not order them.
   void touch(const Place& place, const event::Syscall& call) {
     for (const KernelAccess& part : kernel_accesses(call, replayer_->guest().memory())) {
-      if (goroutines_.present() && goroutines_.private_to(place.task, part.address)) continue;
+      if (private_to(place.task, part.address)) continue;
       Access access;
-      access.strand = goroutines_.strand(place.task);
+      access.strand = strand(place.task);
       access.place = place;
       access.address = part.address;
       access.size = static_cast<uint32_t>(part.size);
@@ -138,36 +181,56 @@ class Analysis {
     const Event& event = recording_[number];
     const TaskId task = event.place.task;
     ticks_[task] = event.place.ticks;
-    const StrandId strand = goroutines_.strand(task);
+    const StrandId self = strand(task);
     if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
       const auto& a = call->arguments;
       if (code(event.place.pc) != Code::go_runtime) {
         touch(event.place, *call);
-        if (!call->interrupted) kernel_order_.completed(number, strand, detector_);
+        if (!goroutines_.present())
+          handlers_.completed(
+              event, *call, self, [this](TaskId of) { return strand(of); },
+              replayer_->guest().memory(), detector_);
+        if (!call->interrupted) kernel_order_.completed(number, self, detector_);
       }
-      if (call->child != 0) detector_.fork(strand, goroutines_.strand(call->child));
+      if (call->child != 0) note_child(self, task, call->child);
       // What a Go program's runtime sleeps on orders the runtime only.
       if (call->number == SYS_futex && code(event.place.pc) != Code::go_runtime) {
         const auto command = a[1] & FUTEX_CMD_MASK;
         if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
-          detector_.futex_wake(strand, a[0]);
+          detector_.futex_wake(self, a[0]);
         if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET)
-          detector_.futex_wait_returned(strand, a[0]);
+          detector_.futex_wait_returned(self, a[0]);
       }
       if (call->number == SYS_munmap && call->result == 0) detector_.forget(a[0], a[1]);
       if (call->number == SYS_mmap && call->result > 0)
         detector_.forget(static_cast<uint64_t>(call->result), a[1]);
+      if (call->result == -EINTR || (call->interrupted && call->result < 0))
+        left_by_signal_[task] = event.place;
+    } else if (const auto* signal = std::get_if<event::Signal>(&event.body)) {
+      if (goroutines_.present() || signal->fatal) return;
+      const Place& left = left_by_signal_[task];
+      if (left.ticks == event.place.ticks && left.pc != 0)
+        run_.interrupted_calls[left.pc].insert(signal->number);
+      handlers_.entered(event, *signal, self,
+                        replayer_->guest().task(task).registers[Register::rsp], detector_);
     } else if (const auto* end = std::get_if<event::TaskExit>(&event.body)) {
-      for (const auto& effect : end->effects) detector_.futex_wake(strand, effect.address);
+      for (const auto& effect : end->effects) detector_.futex_wake(self, effect.address);
     } else if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
       run_.status = over->status;
     }
+  }
+
+  void note_child(StrandId parent, TaskId task, TaskId child) {
+    detector_.fork(parent, goroutines_.strand(child));
+    handlers_.created(parent, task, child, detector_);
   }
 
   const std::vector<Event>& recording_;
   const Symbols& symbols_;
   Goroutines goroutines_;
   KernelOrder kernel_order_;
+  SignalHandlers handlers_{[this](uint64_t key) { return goroutines_.numbered(key); }};
+  std::map<TaskId, Place> left_by_signal_;  // calls that a signal ended last
   std::unique_ptr<Replayer> replayer_;
   RaceDetector detector_;
   std::unordered_map<uint64_t, Code> code_;

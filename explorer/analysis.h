@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,12 @@ namespace heddle {
 
 struct AnalysedRun {
   std::vector<RaceCandidate> races;
+  // Of a handler and the thread that it interrupts, where one of both only reads. Right, if no more
+  // than one access of the thread's depends on another; a signal in between shows.
+  std::vector<RaceCandidate> interruptions;
+  std::map<StrandId, int32_t> handlers;  // signals of the strands that are handlers
+  // Places of calls that a handled signal ended, with the signals, by pc.
+  std::map<uint64_t, std::set<int32_t>> interrupted_calls;
   std::vector<RaceCandidate> lock_ordered;
   std::vector<RaceCandidate> contended;     // accesses to synchronisation variables
   std::map<uint64_t, uint64_t> executions;  // of the sites of all three, by pc
