@@ -74,8 +74,7 @@ class Analysis {
       for (const auto& pair : *pairs)
         for (const auto pc : {pair.first.place.pc, pair.second.place.pc})
           run_.executions[pc] = executions_[pc];
-    for (const auto& [pc, signals] : run_.interrupted_calls)
-      run_.executions[pc] = executions_[pc];
+    for (const auto& [pc, signals] : run_.interrupted_calls) run_.executions[pc] = executions_[pc];
     for (const auto& [task, ticks] : ticks_) run_.ticks += ticks;
     return std::move(run_);
   }
@@ -196,8 +195,7 @@ class Analysis {
       // What a Go program's runtime sleeps on orders the runtime only.
       if (call->number == SYS_futex && code(event.place.pc) != Code::go_runtime) {
         const auto command = a[1] & FUTEX_CMD_MASK;
-        if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
-          detector_.futex_wake(self, a[0]);
+        if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) detector_.futex_wake(self, a[0]);
         if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET)
           detector_.futex_wait_returned(self, a[0]);
       }

@@ -43,9 +43,11 @@ bool is_at(const PassedPoint& point, Place at) {
   return point.place == at;
 }
 
-std::string stopped(const Place& at) {
-  if (at.phase == 2) return "waits or ends in";
-  return at.phase == 1 ? "is stopped between the load and the store of" : "is stopped before";
+// What the step does to its task.
+std::string stopped(const ScheduleStep& step) {
+  if (step.signal != 0) return "gets signal " + std::to_string(step.signal) + " before";
+  if (step.at.phase == 2) return "waits or ends in";
+  return step.at.phase == 1 ? "is stopped between the load and the store of" : "is stopped before";
 }
 
 // Of one granule, that are compared with a later access.
@@ -87,7 +89,9 @@ std::optional<Explanation::Sides> Explanation::meeting_at(const RunOutcome& run,
     if (!is_at(mine, at)) continue;
     for (size_t other = from; other < run.points.size(); ++other) {
       const PassedPoint& theirs = run.points[other];
-      if (theirs.place.task == at.task) break;
+      // After a signal the handler is first, until the thread itself goes on.
+      const bool interrupts = run.schedule.steps[step].signal != 0;
+      if (theirs.place.task == at.task && (!interrupts || theirs.place.pc == at.pc)) break;
       if (conflict(mine, theirs)) return Sides{held, other, step};
     }
   }
@@ -164,6 +168,8 @@ FindingSide Explanation::side(const PassedPoint& point,
   FindingSide side;
   side.what = act(point);
   side.who = who(point.place.task);
+  for (const StackFrame& frame : stack)
+    if (frame.function == "<signal handler called>") side.who = "a signal handler on " + side.who;
   side.place = point.place;
   side.address = point.address;
   side.size = point.size;
@@ -193,13 +199,13 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
     finding.sides = {side(held, stacks[sides->held]), side(other, stacks[sides->other])};
 
     if (among(recorded_.races, held, other)) finding.kind = "data race";
+    if (held.place.task == other.place.task) finding.kind = "signal race";
     const DecidingStep performed{who(other.place.task), "performs", other.place,
                                  frame(other.place.pc), held.place.task};
     if (sides->step) {
       const auto& step = noted.schedule.steps[*sides->step];
       finding.deciding = {
-          {who(held.place.task), stopped(step.at), step.at, frame(step.at.pc), step.next},
-          performed};
+          {who(held.place.task), stopped(step), step.at, frame(step.at.pc), step.next}, performed};
     } else {
       finding.deciding = {
           {who(held.place.task), "performs", held.place, frame(held.place.pc), other.place.task},
@@ -207,8 +213,7 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
     }
   } else if (!minimised.schedule.steps.empty()) {
     const auto& step = minimised.schedule.steps[minimised.preempts.value_or(0)];
-    finding.deciding = {
-        {who(step.at.task), stopped(step.at), step.at, frame(step.at.pc), step.next}};
+    finding.deciding = {{who(step.at.task), stopped(step), step.at, frame(step.at.pc), step.next}};
   }
 
   switch (failing.verdict) {

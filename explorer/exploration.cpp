@@ -77,7 +77,9 @@ const AnalysedRun& Exploration::analyse() {
     points_.insert(target.first_pc);
     points_.insert(target.second_pc);
   };
-  for (const auto& race : recorded_.races) aim_at(race);
+  for (const auto& race : recorded_.races)
+    if (race.first.place.task != race.second.place.task || !handled(race)) aim_at(race);
+  aim_signals();
   for (const auto* pairs : {&recorded_.lock_ordered, &recorded_.contended}) {
     size_t taken = 0;
     for (const auto& pair : *pairs) {
@@ -94,10 +96,43 @@ const AnalysedRun& Exploration::analyse() {
   return recorded_;
 }
 
+bool Exploration::handled(const RaceCandidate& pair) const {
+  return recorded_.handlers.contains(pair.first.strand) ||
+         recorded_.handlers.contains(pair.second.strand);
+}
+
+void Exploration::aim_signals() {
+  const auto aim_at = [&](const SignalTarget& target) {
+    if (target.count > kBusySite || std::ranges::count(signal_targets_, target) > 0) return;
+    signal_targets_.push_back(target);
+    points_.insert(target.pc);
+    if (target.handler_pc != 0) points_.insert(target.handler_pc);
+    handled_.insert(target.signal);
+  };
+  const auto executions = [&](uint64_t pc) {
+    const auto found = recorded_.executions.find(pc);
+    return static_cast<uint32_t>(found == recorded_.executions.end() ? 0 : found->second);
+  };
+  for (const auto* pairs : {&recorded_.races, &recorded_.interruptions})
+    for (const auto& pair : *pairs) {
+      if (!handled(pair)) continue;
+      for (const auto& [handler, other] :
+           {std::pair(&pair.first, &pair.second), std::pair(&pair.second, &pair.first)}) {
+        const auto signal = recorded_.handlers.find(handler->strand);
+        if (signal == recorded_.handlers.end()) continue;
+        const uint64_t pc = other->place.pc;
+        aim_at({pc, signal->second, handler->place.pc, handler->place.task == other->place.task,
+                executions(pc)});
+      }
+    }
+  for (const auto& [pc, signals] : recorded_.interrupted_calls)
+    for (const int32_t signal : signals) aim_at({pc, signal, 0, true, executions(pc)});
+}
+
 std::unique_ptr<Runs> Exploration::make_runs(Runs::In in) const {
   return std::make_unique<Runs>(
       recording_, [this](const std::string& content) { return reader_.pinned(content); }, points_,
-      recorded_, oracle_, in);
+      handled_, recorded_, oracle_, in);
 }
 
 Runs& Exploration::runs() {
@@ -115,7 +150,7 @@ std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& option
   }
   for (const uint64_t pc : points_)
     estimate.accesses += recorded_.executions[pc] * (updating.contains(pc) ? 2 : 1);
-  return make_strategy(options.strategy, options.seed, targets_, estimate);
+  return make_strategy(options.strategy, options.seed, targets_, estimate, signal_targets_);
 }
 
 std::optional<Failure> Exploration::search(const ExplorationOptions& options) {

@@ -10,6 +10,7 @@
 #include "explorer/jobs/search_jobs.h"
 #include "explorer/runs.h"
 #include "explorer/strategies/portfolio.h"
+#include "explorer/strategies/signal_placement.h"
 #include "machine/stacks/symbols.h"
 #include "trace_format/finding.h"
 #include "trace_format/reader.h"
@@ -69,6 +70,9 @@ class Exploration {
   const Symbols& symbols() const { return *symbols_; }
 
  private:
+  // What the signals whose handlers the analysis saw are to meet.
+  void aim_signals();
+  bool handled(const RaceCandidate& pair) const;  // a side of it is in a signal's handler
   std::unique_ptr<Runs> make_runs(Runs::In in) const;
   Runs& runs();
   RunOutcome run_limited(const Schedule& schedule, const RunLimits& limits) {
@@ -85,6 +89,8 @@ class Exploration {
   std::unique_ptr<Symbols> symbols_;
   AnalysedRun recorded_;
   std::vector<Target> targets_;
+  std::vector<SignalTarget> signal_targets_;
+  std::set<int32_t> handled_;  // signals of these
   std::set<uint64_t> points_;
   OracleCommands oracle_;
   std::unique_ptr<Runs> runs_;  // in a process apart: what is found is confirmed there

@@ -130,8 +130,12 @@ bool ModelRun::stops_before_call(TaskId task, const Place& at) {
 ModelRun::Step ModelRun::syscall(TaskId task) {
   ModelGuest& guest = *s_.guest;
   const SyscallRequest request = guest.request(task);
-  if (stop_before_clone_ && clone_arguments(request.number, request.arguments, guest.memory()))
-    return Step::before_clone;
+  if (start_signals_) {
+    const bool installs = request.number == SYS_rt_sigaction && request.arguments[1] != 0 &&
+                          start_signals_->contains(static_cast<int32_t>(request.arguments[0]));
+    if (installs || clone_arguments(request.number, request.arguments, guest.memory()))
+      return Step::at_start;
+  }
   SyscallAnswer answer = s_.kernel.answer(request, guest.memory());
   switch (answer.kind) {
     case SyscallAnswer::Kind::done:
@@ -314,10 +318,19 @@ void ModelRun::note_switch(TaskId next) {
     add(event::Switch{next}, s_.current);
     if (limits_.keep_events) s_.events.back().registers.reset();
   }
-  if (next != standard_) outcome_.schedule.steps.push_back({situation_.at, next, 0});
+  if (next != standard_ || placed_ != 0)
+    outcome_.schedule.steps.push_back({situation_.at, next, placed_});
+  placed_ = 0;
   if (next != s_.current || turn_over_) turn_ = 0;
   turn_over_ = false;
   s_.current = next;
+}
+
+bool ModelRun::place_signal(int32_t number) {
+  if (!s_.kernel.place_signal(number, situation_.at.task)) return false;
+  placed_ = number;
+  list_runnable();
+  return true;
 }
 
 void ModelRun::note_point(TaskId task) {
@@ -370,13 +383,24 @@ bool ModelRun::find_runnable() {
     }
     runnable_ = s_.kernel.runnable();
   }
+  list_runnable();
+  return true;
+}
+
+void ModelRun::list_runnable() {
+  runnable_ = s_.kernel.runnable();
   situation_.current_runnable = std::ranges::count(runnable_, s_.current) > 0;
   standard_ = situation_.current_runnable && !turn_over_ ? s_.current : runnable_.front();
   situation_.ready = runnable_.size();
   // Time may pass while a runnable task is held back: sleepers can be chosen too.
   std::ranges::copy(s_.kernel.sleepers(kLongestStall), std::back_inserter(runnable_));
   situation_.runnable = runnable_;
-  return true;
+  signals_ = s_.kernel.outside_signals(kLongestStall);
+  situation_.signals = signals_;
+  interrupted_.clear();
+  for (const TaskId task : s_.kernel.runnable())
+    if (s_.kernel.signals().deliverable(task)) interrupted_.push_back(task);
+  situation_.interrupted = interrupted_;
 }
 
 Ticks ModelRun::most_ticks() const {
@@ -422,6 +446,11 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     }
     situation_.at = after;
     Step step = Step::goes_on;
+    // A signal that came meanwhile is taken before the call is made.
+    if (calls && exit.kind == Exit::Kind::syscall && s_.kernel.signals().deliverable(task)) {
+      situation_.why = DecisionPoint::budget;
+      continue;
+    }
     if (asks) {
       situation_.why = DecisionPoint::access;
       note_point(task);
@@ -452,7 +481,7 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
       default:
         throw std::runtime_error("the explored process ended from outside");
     }
-    if (step == Step::before_clone) return;
+    if (step == Step::at_start) return;
     if (ended_) break;
     situation_.why = step == Step::blocked ? DecisionPoint::blocked : DecisionPoint::syscall;
     if (step == Step::blocked) {
@@ -482,6 +511,7 @@ RunOutcome ModelRun::run(Scheduler& scheduler) {
       [&] {
         const Decision decision = scheduler.decide(situation_);
         budget = std::max<Ticks>(decision.ticks, 1);
+        if (decision.signal != 0) place_signal(decision.signal);
         return decision.next;
       },
       [&](TaskId task) {
@@ -507,6 +537,9 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
         if (at == situation_.at) {
           next = steps[step++].next;
           outcome_.points_before_step.push_back(outcome_.points.size());
+          if (const int32_t signal = steps[step - 1].signal; signal != 0 && !place_signal(signal))
+            end(Verdict::infeasible, "step " + std::to_string(step) +
+                                         " of the schedule names a signal that is not to come");
           if (std::ranges::count(runnable_, next) == 0)
             end(Verdict::infeasible, "step " + std::to_string(step) +
                                          " of the schedule names a task that cannot run there");
@@ -545,11 +578,11 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
   return result();
 }
 
-bool ModelRun::run_to_first_clone() {
+bool ModelRun::run_to_start(const std::set<int32_t>& signals) {
   situation_.at = s_.guest->task(s_.current).place();
-  stop_before_clone_ = true;
+  start_signals_ = &signals;
   loop([&] { return standard_; }, [&](TaskId task) { return s_.guest->run(task, most_ticks()); });
-  stop_before_clone_ = false;
+  start_signals_ = nullptr;
   return !ended_;
 }
 

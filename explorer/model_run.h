@@ -85,11 +85,12 @@ class ModelRun {
   // Follows `schedule` exactly, then the default rule. What the schedule names must be reached:
   // otherwise the outcome is infeasible.
   RunOutcome follow(const Schedule& schedule);
-  // True where it stopped in front of a clone; false where the program ended before any.
-  bool run_to_first_clone();
+  // True where it stopped in front of a thread's creation false where the program ended before any.
+  // ... or where the handler of one of `signals` is installed.
+  bool run_to_start(const std::set<int32_t>& signals);
 
  private:
-  enum class Step : uint8_t { goes_on, blocked, ended, infeasible, before_clone };
+  enum class Step : uint8_t { goes_on, blocked, ended, infeasible, at_start };
   Step syscall(TaskId task);
   Step special(TaskId task, const translator::ExitSite& site);
   Step fault(TaskId task, const siginfo_t& info);
@@ -103,6 +104,9 @@ class ModelRun {
   void loop(const std::function<TaskId()>& choose, const std::function<Exit(TaskId)>& execute);
   RunOutcome result();
   void note_switch(TaskId next);
+  // A signal of the outside comes where the last task is. False: there is none to come.
+  bool place_signal(int32_t number);
+  void list_runnable();
   void end(Verdict verdict, std::string reason = {}, int status = 0);
   void deliver(TaskId task, const SignalInfo& info);
   void note_point(TaskId task);
@@ -115,13 +119,16 @@ class ModelRun {
   RunLimits limits_;
   RunOutcome outcome_;
   bool ended_ = false;
-  bool stop_before_clone_ = false;
-  std::map<TaskId, SyscallRequest> waiting_;  // calls of blocked tasks
-  std::map<TaskId, Place> held_;              // tasks that were left at a point's phase 0
-  std::map<TaskId, Place> asked_;             // tasks that were left in front of a call
+  const std::set<int32_t>* start_signals_ = nullptr;  // run_to_start()
+  std::map<TaskId, SyscallRequest> waiting_;          // calls of blocked tasks
+  std::map<TaskId, Place> held_;                      // tasks that were left at a point's phase 0
+  std::map<TaskId, Place> asked_;                     // tasks that were left in front of a call
   Situation situation_;
   std::vector<Touch> touches_;
   std::vector<TaskId> runnable_;
+  std::vector<int32_t> signals_;  // of situation_
+  std::vector<TaskId> interrupted_;
+  int32_t placed_ = 0;      // the signal of the decision that is being taken
   TaskId standard_ = 0;     // whose turn it is by the default rule
   Ticks turn_ = 0;          // of the current task, so far
   bool turn_over_ = false;  // it was as long as it may be, or the task gave way

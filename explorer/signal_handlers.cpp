@@ -73,8 +73,7 @@ bool SignalHandlers::private_to(TaskId task, uint64_t address) const {
   return address >= now.low && address < now.high;
 }
 
-void SignalHandlers::created(StrandId strand, TaskId parent, TaskId child,
-                             RaceDetector& detector) {
+void SignalHandlers::created(StrandId strand, TaskId parent, TaskId child, RaceDetector& detector) {
   tasks_[child].mask = tasks_[parent].mask;
   detector.release(strand, created_object(child));
 }
@@ -113,8 +112,8 @@ void SignalHandlers::entered(const Event& event, const event::Signal& signal, St
     detector.release(host, open_object(id, signal.number));
     detector.acquire(now.strand, open_object(id, signal.number));
   }
-  now.blocked = (handler_masks_.at(static_cast<size_t>(signal.number)) | bit(signal.number)) &
-                ~task.mask;
+  now.blocked =
+      (handler_masks_.at(static_cast<size_t>(signal.number)) | bit(signal.number)) & ~task.mask;
   block(id, now.strand, now.blocked, detector);
   task.active.push_back(now);
 }

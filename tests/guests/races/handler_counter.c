@@ -1,6 +1,7 @@
 /* A counter that a SIGALRM handler and the thread that it interrupts both increment. The volatile
  * one is loaded, incremented and stored by instructions of its own, and a signal in between is
- * lost. Correct: not volatile, and so one instruction, which no handler of the same thread tears. */
+ * lost. Correct: not volatile, and so one instruction, which no handler of the same thread tears.
+ */
 #include <signal.h>
 #include <stdio.h>
 #include <sys/time.h>
@@ -20,6 +21,7 @@ static void on_alarm(int number) {
 
 __attribute__((noipa)) static void work(void) {
   counter++;
+  for (int i = 0; i < 20000; ++i) __asm__ volatile("");
 }
 
 int main(void) {
@@ -30,7 +32,7 @@ int main(void) {
   struct itimerval soon = {{0, 0}, {0, 500}};
   setitimer(ITIMER_REAL, &soon, NULL);
   int done = 0;
-  while (signals == 0 || done < 100) {
+  while (signals == 0 || done < 10) {
     work();
     done++;
   }
