@@ -2,12 +2,15 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <string_view>
 #include <unordered_map>
 
 #include "explorer/goroutines.h"
+#include "explorer/heap_blocks.h"
 #include "explorer/kernel_accesses.h"
 #include "explorer/kernel_order.h"
 #include "explorer/signal_handlers.h"
@@ -15,6 +18,12 @@
 
 namespace heddle {
 namespace {
+
+// Of a block that is freed, so many bytes are looked at.
+constexpr uint64_t kMostFreed = 1 << 16;
+
+// Of a run whose heap is followed when it is explored: that costs a run something.
+constexpr uint64_t kMostHeapCalls = 20'000;
 
 // Whose code an instruction is.
 enum class Code : uint8_t {
@@ -43,15 +52,19 @@ class Analysis {
       : recording_(recording),
         symbols_(symbols),
         goroutines_(symbols),
+        calls_(goroutines_.calls()),
+        heap_(symbols),
         kernel_order_(
             std::shared_ptr<const std::vector<Event>>(std::shared_ptr<void>(), &recording)) {
     translator::Options options;
     options.log_accesses = true;
-    options.calls = &goroutines_.calls();
+    options.calls = &calls_;
     const auto keep = [this](int stream, std::span<const uint8_t> bytes) {
       (stream == 1 ? run_.output : run_.error).append(bytes.begin(), bytes.end());
     };
     replayer_ = std::make_unique<Replayer>(recording.front(), files, keep, options);
+    for (const auto& mapping : std::get<event::Exec>(recording.front().body).mappings)
+      if (mapping.prot & PROT_EXEC) watch_heap(mapping.start, mapping.size);
     replayer_->on_instrumentation = [this](const Exit& exit) {
       drain();
       if (exit.kind != Exit::Kind::log_full) throw std::logic_error("an exit of no use here");
@@ -69,6 +82,12 @@ class Analysis {
     run_.lock_ordered = detector_.lock_ordered();
     run_.contended = detector_.contended();
     sort_out_handlers();
+    for (const auto* pairs : {&run_.races, &run_.lock_ordered})
+      for (const auto& [first, second, count] : *pairs) {
+        if (first.by_call == kFreed) run_.block_users.insert(second.place.pc);
+        if (second.by_call == kFreed) run_.block_users.insert(first.place.pc);
+      }
+    if (run_.block_users.empty() || heap_calls_ > kMostHeapCalls) run_.heap = nullptr;
     for (const auto* pairs :
          {&run_.races, &run_.interruptions, &run_.lock_ordered, &run_.contended})
       for (const auto& pair : *pairs)
@@ -139,7 +158,10 @@ class Analysis {
                                 guest.memory());
     for (const auto& entry : segment) {
       if (entry.kind == HEDDLE_ENTRY_CALL) {
-        goroutines_.called(task, entry, detector_);
+        if (heap_.watches(entry.pc))
+          heap_changed(task, entry);
+        else
+          goroutines_.called(task, entry, detector_);
         continue;
       }
       const Code whose = code(entry.pc);
@@ -156,6 +178,30 @@ class Analysis {
       ++executions_[entry.pc];
       detector_.access(access);
     }
+  }
+
+  void watch_heap(uint64_t start, uint64_t size) {
+    heap_.code_mapped(start, size, replayer_->guest().memory(), calls_);
+  }
+
+  // A block's end is a write of all of it, and what is given out has no past.
+  void heap_changed(TaskId task, const LogEntry& entry) {
+    ++heap_calls_;
+    const HeapBlocks::Change change = heap_.called(task, entry);
+    if (change.freed) {
+      Access access;
+      access.strand = strand(task);
+      access.place = {task, entry.ticks, change.by, 0};
+      access.address = change.freed->address;
+      access.size = static_cast<uint32_t>(std::min(change.freed->size, kMostFreed));
+      access.kind = AccessKind::write;
+      access.by_call = kFreed;
+      ++executions_[change.by];
+      if (change.twice) run_.freed_twice.push_back(access);
+      detector_.access(access);
+    }
+    if (change.allocated)
+      detector_.forget_accesses(change.allocated->address, change.allocated->size);
   }
 
   // The kernel's accesses for a completed call. They may have been at any time since it began, so
@@ -200,8 +246,10 @@ class Analysis {
           detector_.futex_wait_returned(self, a[0]);
       }
       if (call->number == SYS_munmap && call->result == 0) detector_.forget(a[0], a[1]);
-      if (call->number == SYS_mmap && call->result > 0)
+      if (call->number == SYS_mmap && call->result > 0) {
         detector_.forget(static_cast<uint64_t>(call->result), a[1]);
+        if (a[2] & PROT_EXEC) watch_heap(static_cast<uint64_t>(call->result), a[1]);
+      }
       if (call->result == -EINTR || (call->interrupted && call->result < 0))
         left_by_signal_[task] = event.place;
     } else if (const auto* signal = std::get_if<event::Signal>(&event.body)) {
@@ -219,6 +267,7 @@ class Analysis {
   }
 
   void note_child(StrandId parent, TaskId task, TaskId child) {
+    if (!run_.heap) run_.heap = std::make_shared<const HeapBlocks>(heap_);
     detector_.fork(parent, goroutines_.strand(child));
     handlers_.created(parent, task, child, detector_);
   }
@@ -226,6 +275,9 @@ class Analysis {
   const std::vector<Event>& recording_;
   const Symbols& symbols_;
   Goroutines goroutines_;
+  std::map<uint64_t, Register> calls_;  // of goroutines_ and heap_
+  HeapBlocks heap_;
+  uint64_t heap_calls_ = 0;
   KernelOrder kernel_order_;
   SignalHandlers handlers_{[this](uint64_t key) { return goroutines_.numbered(key); }};
   std::map<TaskId, Place> left_by_signal_;  // calls that a signal ended last

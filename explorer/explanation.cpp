@@ -7,6 +7,7 @@
 #include <sstream>
 #include <tuple>
 
+#include "explorer/heap_blocks.h"
 #include "explorer/kernel_accesses.h"
 #include "machine/syscalls/table.h"
 
@@ -18,6 +19,7 @@ std::string who(TaskId task) {
 }
 
 std::string act(const PassedPoint& point) {
+  if (point.by_call == kFreed) return "free of a block of " + std::to_string(point.size) + " bytes";
   if (point.by_call != 0) {
     const Syscall* call = find(point.by_call - 1u);
     const std::string name = call ? call->name : "a system call";
@@ -226,7 +228,12 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
       finding.consequence = failing.reason;
       break;
     default:
-      if (failing.status != recorded_.status) {
+      if (failing.reason.starts_with("use after free") ||
+          failing.reason.starts_with("double free")) {
+        const size_t colon = failing.reason.find(": ");
+        finding.kind = failing.reason.substr(0, colon);
+        finding.consequence = failing.reason.substr(colon + 2);
+      } else if (failing.status != recorded_.status) {
         if (finding.kind.empty())
           finding.kind = WIFSIGNALED(failing.status) ? "crash" : "wrong exit status";
         finding.consequence = "the program ended with " + ending(failing.status) + " instead of " +

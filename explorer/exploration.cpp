@@ -19,9 +19,10 @@ namespace {
 
 constexpr uint64_t kMinimiserTrials = 300;
 constexpr size_t kMostSimple = 60;
+constexpr size_t kMostSuppressed = 8;  // findings of a search
 // Pairs that only locks order, as targets of second rank, and accesses to locks, of third: at most
 // so many of each.
-constexpr size_t kMostOrdered = 16;
+constexpr size_t kMostOrdered = 32;
 constexpr uint64_t kBusySite = 20'000;  // executions; a point there costs more than it finds
 
 bool updates(const Access& access) {
@@ -63,6 +64,10 @@ Exploration::Exploration(const std::filesystem::path& trace) : directory_(trace)
 const AnalysedRun& Exploration::analyse() {
   const auto files = [this](const std::string& content) { return reader_.pinned(content); };
   recorded_ = heddle::analyse(*recording_, files, *symbols_);
+  if (!suppressions_.empty())
+    for (auto* pairs : {&recorded_.races, &recorded_.interruptions, &recorded_.lock_ordered})
+      summary_.suppressed +=
+          std::erase_if(*pairs, [this](const RaceCandidate& pair) { return suppressed(pair); });
   const auto aim_at = [&](const RaceCandidate& pair) {
     Target target;
     target.first_pc = pair.first.place.pc;
@@ -91,9 +96,22 @@ const AnalysedRun& Exploration::analyse() {
       ++taken;
     }
   }
+  if (recorded_.heap)
+    for (const uint64_t pc : recorded_.heap->places()) points_.insert(pc);
   summary_.pairs = recorded_.races.size();
   summary_.lock_ordered = recorded_.lock_ordered.size();
   return recorded_;
+}
+
+bool Exploration::suppressed(const RaceCandidate& pair) const {
+  std::vector<std::vector<StackFrame>> stacks;
+  for (const Access* side : {&pair.first, &pair.second}) {
+    std::vector<StackFrame>& stack = stacks.emplace_back();
+    for (const Site& site : symbols_->sites(side->place.pc))
+      stack.push_back({side->place.pc, site.function, site.file, site.line, site.module});
+  }
+  return suppressions_.match(handled(pair) ? Suppressions::Of::signal : Suppressions::Of::race,
+                             stacks);
 }
 
 bool Exploration::handled(const RaceCandidate& pair) const {
@@ -154,13 +172,26 @@ std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& option
 }
 
 std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
-  const auto searching = strategy(options);
   const auto begun = std::chrono::steady_clock::now();
+  for (size_t times = 0; times < kMostSuppressed; ++times) {
+    auto failure = search_from(summary_.schedules, options, begun);
+    if (!failure || !suppressions_.match(failure->finding)) return failure;
+    ++summary_.suppressed;
+  }
+  summary_.stopped = "findings that are suppressed, one after another";
+  return std::nullopt;
+}
+
+// The search without its first `from` schedules.
+std::optional<Failure> Exploration::search_from(uint64_t from, const ExplorationOptions& options,
+                                                std::chrono::steady_clock::time_point begun) {
+  const auto searching = strategy(options);
   SearchJobs jobs(
       options.jobs,
       [&](Runs::In in) { return make_runs(options.isolate ? Runs::In::own_process : in); },
       *searching, options.schedules);
   while (auto tried = jobs.next()) {
+    if (tried->number < from) continue;
     RunOutcome& outcome = tried->outcome;
     const bool bad = outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible;
     if (bad) {

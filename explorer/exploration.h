@@ -1,6 +1,7 @@
 // Looks for another schedule of a recorded run under which the program behaves differently.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <optional>
@@ -11,6 +12,7 @@
 #include "explorer/runs.h"
 #include "explorer/strategies/portfolio.h"
 #include "explorer/strategies/signal_placement.h"
+#include "explorer/suppressions.h"
 #include "machine/stacks/symbols.h"
 #include "trace_format/finding.h"
 #include "trace_format/reader.h"
@@ -34,6 +36,7 @@ struct ExplorationSummary {
   std::map<std::string, uint64_t> infeasible;  // schedules by reason
   std::map<std::string, uint64_t> strategies;  // schedules by strategy
   std::string stopped;                         // why the search ended
+  uint64_t suppressed = 0;                     // pairs and findings
   double seconds = 0;                          // wall time of the search, without the analysis
 };
 
@@ -50,6 +53,8 @@ class Exploration {
   // Replays the recording with every access logged; finds the pairs that nothing orders. Before
   // everything below.
   const AnalysedRun& analyse();
+  // Before analyse(): pairs that match are no targets, findings that match are passed over.
+  void suppress(Suppressions suppressions) { suppressions_ = std::move(suppressions); }
 
   // Before anything is run.
   void use(OracleCommands oracle) { oracle_ = std::move(oracle); }
@@ -72,6 +77,7 @@ class Exploration {
  private:
   // What the signals whose handlers the analysis saw are to meet.
   void aim_signals();
+  bool suppressed(const RaceCandidate& pair) const;
   bool handled(const RaceCandidate& pair) const;  // a side of it is in a signal's handler
   std::unique_ptr<Runs> make_runs(Runs::In in) const;
   Runs& runs();
@@ -82,11 +88,14 @@ class Exploration {
   Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
                   const std::string& strategy, SearchJobs& jobs);
   std::unique_ptr<Strategy> strategy(const ExplorationOptions& options);
+  std::optional<Failure> search_from(uint64_t from, const ExplorationOptions& options,
+                                     std::chrono::steady_clock::time_point begun);
 
   std::filesystem::path directory_;
   TraceReader reader_;
   std::shared_ptr<const std::vector<Event>> recording_;
   std::unique_ptr<Symbols> symbols_;
+  Suppressions suppressions_;
   AnalysedRun recorded_;
   std::vector<Target> targets_;
   std::vector<SignalTarget> signal_targets_;

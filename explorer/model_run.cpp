@@ -65,7 +65,9 @@ ModelState ModelState::fork(bool with_events) const {
           random,
           with_events ? events : std::vector<Event>(),
           ticks,
-          points};
+          points,
+          heap,
+          block_users};
 }
 
 ModelRun::ModelRun(ModelState& state, const CpuidTable& cpuid, RunLimits limits)
@@ -333,6 +335,34 @@ bool ModelRun::place_signal(int32_t number) {
   return true;
 }
 
+void ModelRun::pass_point(TaskId task) {
+  if (!s_.heap) return;
+  const auto node = pending_.extract(task);
+  if (node.empty()) return;
+  const Pending& point = node.mapped();
+  const TaskContext& context = s_.guest->task(task);
+  if (context.place() != point.place) return;
+  passed_[task] = point.place;
+  const auto found = [&](const std::string& what, uint64_t address,
+                         const HeapBlocks::Block& block) {
+    end(Verdict::failed, what + ": thread " + std::to_string(task) + ", byte " +
+                             std::to_string(address - block.address) + " of a freed block of " +
+                             std::to_string(block.size) + " bytes");
+  };
+  if (const auto argument = s_.heap->argument(point.place.pc)) {
+    LogEntry entry;
+    entry.pc = point.place.pc;
+    entry.address = context.registers[*argument];
+    const auto change = s_.heap->called(task, entry);
+    if (change.twice) found("double free", change.freed->address, *change.freed);
+    return;
+  }
+  if (!s_.block_users->contains(point.place.pc)) return;
+  for (const Touch& touch : point.touches)
+    if (const auto block = s_.heap->freed_at(touch.address))
+      return found("use after free", touch.address, *block);
+}
+
 void ModelRun::note_point(TaskId task) {
   ModelGuest& guest = *s_.guest;
   touches_.clear();
@@ -348,6 +378,16 @@ void ModelRun::note_point(TaskId task) {
   if (calls)
     for (const KernelAccess& access : coming_accesses(guest.request(task), guest.memory()))
       touches_.push_back({access.address, access.size, access.kind != AccessKind::read});
+  if (s_.heap) {
+    const auto argument = s_.heap->argument(place.pc);
+    if (argument) {
+      touches_.clear();
+      const auto block = s_.heap->to_free(place.pc, guest.task(task).registers[*argument]);
+      if (block) touches_.push_back({block->address, block->size, true});
+    }
+    // A schedule's step may stop in front of a point, which then stops there once more.
+    if (passed_[task] != place) pending_[task] = {place, touches_};
+  }
   const Touch first = touches_.empty() ? Touch{} : touches_.front();
   situation_.address = first.address;
   situation_.size = static_cast<uint32_t>(first.size);
@@ -364,6 +404,7 @@ void ModelRun::note_point(TaskId task) {
     point.size = situation_.size;
     point.writes = situation_.writes;
     point.updates = updates;
+    if (s_.heap && s_.heap->watches(place.pc)) point.by_call = kFreed;
   }
   for (const TaskId other : runnable_)
     if (other != task) outcome_.points.back().others.push_back(other);
@@ -430,6 +471,8 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     s_.kernel.advance_to(next);
     const TaskId task = s_.current;
     if (settle_before_running(task) != Step::goes_on) break;
+    pass_point(task);
+    if (ended_) break;
 
     const Ticks before = guest.task(task).ticks;
     const Exit exit = execute(task);
@@ -459,7 +502,7 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     switch (exit.kind) {
       case Exit::Kind::stop:
         asked_[task] = after;
-        if (limits_.keep_points) note_point(task);
+        if (limits_.keep_points || s_.heap) note_point(task);
         [[fallthrough]];
       case Exit::Kind::budget:
         situation_.why = DecisionPoint::budget;
@@ -550,7 +593,7 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
         return next;
       },
       [&](TaskId task) {
-        const uint64_t points = limits_.keep_points ? 1 : GuestCpu::kUnlimited;
+        const uint64_t points = limits_.keep_points || s_.heap ? 1 : GuestCpu::kUnlimited;
         const auto held = held_.find(task);
         const bool in_front = held != held_.end() && held->second == guest.task(task).place();
         if (held != held_.end()) held_.erase(held);

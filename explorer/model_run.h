@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "explorer/heap_blocks.h"
 #include "explorer/model_guest.h"
 #include "explorer/model_kernel.h"
 #include "machine/scheduler.h"
@@ -55,6 +56,10 @@ struct ModelState {
   Ticks ticks = 0;
   // Where there are access points. A system call among them is one too. Not owned; null: none.
   const std::set<uint64_t>* points = nullptr;
+  // The heap, if it is followed: its functions are among the points then.
+  std::optional<HeapBlocks> heap = std::nullopt;
+  // Instructions that must not touch a freed block. Not owned; with `heap`.
+  const std::set<uint64_t>* block_users = nullptr;
 
   // For a run from here: see ModelGuest::start_run.
   ModelState fork(bool with_events = true) const;
@@ -107,6 +112,8 @@ class ModelRun {
   // A signal of the outside comes where the last task is. False: there is none to come.
   bool place_signal(int32_t number);
   void list_runnable();
+  // The task goes on over the point that it was left at: what that does to the heap.
+  void pass_point(TaskId task);
   void end(Verdict verdict, std::string reason = {}, int status = 0);
   void deliver(TaskId task, const SignalInfo& info);
   void note_point(TaskId task);
@@ -125,6 +132,12 @@ class ModelRun {
   std::map<TaskId, Place> asked_;                     // tasks that were left in front of a call
   Situation situation_;
   std::vector<Touch> touches_;
+  struct Pending {
+    Place place;
+    std::vector<Touch> touches;
+  };
+  std::map<TaskId, Pending> pending_;  // with a heap: points that tasks are in front of
+  std::map<TaskId, Place> passed_;     // ... and went on over last
   std::vector<TaskId> runnable_;
   std::vector<int32_t> signals_;  // of situation_
   std::vector<TaskId> interrupted_;

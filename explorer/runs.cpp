@@ -36,7 +36,15 @@ ModelState& Runs::start() {
     }
   }
   if (!guest) guest = std::make_shared<TracedGuest>(std::make_unique<Guest>(exec, files_, options));
-  start_.reset(new ModelState{std::move(guest), ModelKernel(recording_), 1, 0, {}, 0, &points_});
+  start_.reset(new ModelState{std::move(guest),
+                              ModelKernel(recording_),
+                              1,
+                              0,
+                              {},
+                              0,
+                              &points_,
+                              {},
+                              &recorded_.block_users});
   try {
     ModelRun(*start_, cpuid_, {}).run_to_start(signals_);
   } catch (const ResidentUnavailable& why) {
@@ -45,6 +53,7 @@ ModelState& Runs::start() {
     in_ = In::own_process;
     return start();
   }
+  if (recorded_.heap) start_->heap = *recorded_.heap;
   return *start_;
 }
 
