@@ -24,6 +24,7 @@ constexpr size_t kMostSuppressed = 8;  // findings of a search
 // so many of each.
 constexpr size_t kMostOrdered = 32;
 constexpr uint64_t kBusySite = 20'000;  // executions; a point there costs more than it finds
+constexpr uint64_t kBusyOrderedSite = 2'000;
 
 bool updates(const Access& access) {
   return access.kind == AccessKind::update;
@@ -89,8 +90,8 @@ const AnalysedRun& Exploration::analyse() {
     size_t taken = 0;
     for (const auto& pair : *pairs) {
       if (taken == kMostOrdered) break;
-      if (recorded_.executions[pair.first.place.pc] > kBusySite ||
-          recorded_.executions[pair.second.place.pc] > kBusySite)
+      if (recorded_.executions[pair.first.place.pc] > kBusyOrderedSite ||
+          recorded_.executions[pair.second.place.pc] > kBusyOrderedSite)
         continue;
       aim_at(pair);
       ++taken;
