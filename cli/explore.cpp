@@ -20,6 +20,7 @@ struct Options {
   std::string time;
   std::string schedule;
   OracleCommands oracle;
+  std::string suppressions;
   bool json = false;
   bool quiet = false;
 };
@@ -85,6 +86,7 @@ void print_json(const ExplorationSummary& summary, const Failure* failure, const
                       {"strategies", summary.strategies},
                       {"stopped", summary.stopped},
                       {"seconds", seconds},
+                      {"suppressed", summary.suppressed},
                       {"search_seconds", summary.seconds},
                       {"findings", nlohmann::json::array()}};
   if (failure) {
@@ -100,6 +102,7 @@ int explore(const Options& options) {
   const auto location = locate_trace(options.trace);
   Exploration exploration(location.path);
   exploration.use(options.oracle);
+  if (!options.suppressions.empty()) exploration.suppress(Suppressions::read(options.suppressions));
   CataloguedExploration entry("explore", location, options.search.seed);
   progress.show("analysing the recorded run");
   entry.analysed(exploration.analyse(), exploration.symbols());
@@ -172,6 +175,8 @@ void add_explore(CLI::App& app, int& status) {
                  "Make each run in a process of its own: slow, and finds the same");
   verb->add_option("--time", options->time, "How long to try at most: 90s, 10m, 2h");
   verb->add_option("--schedule", options->schedule, "Run just this one, as a finding prints it");
+  verb->add_option("--suppressions", options->suppressions,
+                   "A file of findings to pass over, as ThreadSanitizer has them (race:function)");
   verb->add_flag("--json", options->json, "Print the result as JSON");
   verb->add_flag("-q,--quiet", options->quiet, "No progress line");
   verb->footer("Exit status: 0 nothing found, 66 a finding, 2 could not explore.");

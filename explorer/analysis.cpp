@@ -1,16 +1,29 @@
 #include "explorer/analysis.h"
 
+#include <errno.h>
 #include <linux/futex.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <string_view>
 #include <unordered_map>
 
 #include "explorer/goroutines.h"
+#include "explorer/heap_blocks.h"
+#include "explorer/kernel_accesses.h"
+#include "explorer/kernel_order.h"
+#include "explorer/signal_handlers.h"
 #include "replayer/replayer.h"
 
 namespace heddle {
 namespace {
+
+// Of a block that is freed, so many bytes are looked at.
+constexpr uint64_t kMostFreed = 1 << 16;
+
+// Of a run whose heap is followed when it is explored: that costs a run something.
+constexpr uint64_t kMostHeapCalls = 20'000;
 
 // Whose code an instruction is.
 enum class Code : uint8_t {
@@ -36,21 +49,22 @@ bool is_c_library(std::string_view library) {
 class Analysis {
  public:
   Analysis(const std::vector<Event>& recording, const PinnedFiles& files, const Symbols& symbols)
-      : recording_(recording), symbols_(symbols), goroutines_(symbols) {
-    options_.log_accesses = true;
-    options_.calls = &goroutines_.calls();
-    alone_ = goroutines_.present() ? 1 : alone_until(recording);
-    // What a task does before there is anybody else comes before all that others do.
-    translator::Options options = options_;
-    options.log_accesses = alone_ == 1;
-    if (!options.log_accesses && goroutines_.calls().empty()) {
-      options.calls = nullptr;
-      options.fast = options.runtime_syscalls = true;
-    }
+      : recording_(recording),
+        symbols_(symbols),
+        goroutines_(symbols),
+        calls_(goroutines_.calls()),
+        heap_(symbols),
+        kernel_order_(
+            std::shared_ptr<const std::vector<Event>>(std::shared_ptr<void>(), &recording)) {
+    translator::Options options;
+    options.log_accesses = true;
+    options.calls = &calls_;
     const auto keep = [this](int stream, std::span<const uint8_t> bytes) {
       (stream == 1 ? run_.output : run_.error).append(bytes.begin(), bytes.end());
     };
     replayer_ = std::make_unique<Replayer>(recording.front(), files, keep, options);
+    for (const auto& mapping : std::get<event::Exec>(recording.front().body).mappings)
+      if (mapping.prot & PROT_EXEC) watch_heap(mapping.start, mapping.size);
     replayer_->on_instrumentation = [this](const Exit& exit) {
       drain();
       if (exit.kind != Exit::Kind::log_full) throw std::logic_error("an exit of no use here");
@@ -60,32 +74,28 @@ class Analysis {
 
   AnalysedRun run() {
     for (size_t i = 1; i < recording_.size(); ++i) {
-      if (i == alone_ && i > 1) replayer_->translate_with(options_);
       replayer_->advance(recording_[i]);
       drain();
-      happened(recording_[i]);
+      if (kernel_order_.own(recording_[i].place.task)) happened(i);
     }
     run_.races = detector_.races();
     run_.lock_ordered = detector_.lock_ordered();
     run_.contended = detector_.contended();
-    for (const auto* pairs : {&run_.races, &run_.lock_ordered, &run_.contended})
+    sort_out_handlers();
+    for (const auto* pairs : {&run_.races, &run_.lock_ordered})
+      for (const auto& [first, second, count] : *pairs) {
+        if (first.by_call == kFreed) run_.block_users.insert(second.place.pc);
+        if (second.by_call == kFreed) run_.block_users.insert(first.place.pc);
+      }
+    if (run_.block_users.empty() || heap_calls_ > kMostHeapCalls) run_.heap = nullptr;
+    for (const auto* pairs :
+         {&run_.races, &run_.interruptions, &run_.lock_ordered, &run_.contended})
       for (const auto& pair : *pairs)
         for (const auto pc : {pair.first.place.pc, pair.second.place.pc})
           run_.executions[pc] = executions_[pc];
+    for (const auto& [pc, signals] : run_.interrupted_calls) run_.executions[pc] = executions_[pc];
     for (const auto& [task, ticks] : ticks_) run_.ticks += ticks;
     return std::move(run_);
-  }
-
- private:
-  // The first event that makes another task, or lets a handler interrupt this one at any time.
-  static size_t alone_until(const std::vector<Event>& recording) {
-    size_t i = 1;
-    for (; i < recording.size(); ++i) {
-      const auto* call = std::get_if<event::Syscall>(&recording[i].body);
-      if (!call) continue;
-      if (call->child != 0 || (call->number == SYS_rt_sigaction && call->arguments[1] != 0)) break;
-    }
-    return i;
   }
 
   Code code(uint64_t pc) {
@@ -99,24 +109,65 @@ class Analysis {
     return it->second;
   }
 
+  bool private_to(TaskId task, uint64_t address) const {
+    return goroutines_.present() ? goroutines_.private_to(task, address)
+                                 : handlers_.private_to(task, address);
+  }
+
+  StrandId strand(TaskId task) {
+    const auto handler = handlers_.strand(task);
+    return handler ? *handler : goroutines_.strand(task);
+  }
+
+  // A handler and the thread that it interrupts share a processor: an instruction of one is never
+  // torn by the other, and both being single instructions there is nothing to get between.
+  void sort_out_handlers() {
+    run_.handlers = handlers_.signals();
+    const auto own_thread = [&](const RaceCandidate& pair) {
+      return pair.first.place.task == pair.second.place.task &&
+             (run_.handlers.contains(pair.first.strand) ||
+              run_.handlers.contains(pair.second.strand));
+    };
+    const auto whole = [](const Access& access) {
+      return access.kind == AccessKind::update || access.kind == AccessKind::locked;
+    };
+    std::vector<RaceCandidate> races;
+    for (const auto& pair : run_.races) {
+      if (!own_thread(pair)) {
+        races.push_back(pair);
+      } else if (pair.first.kind == AccessKind::read || pair.second.kind == AccessKind::read) {
+        run_.interruptions.push_back(pair);
+      } else if (!whole(pair.first) || !whole(pair.second)) {
+        races.push_back(pair);
+      }
+    }
+    run_.races = std::move(races);
+    std::erase_if(run_.lock_ordered, own_thread);
+    std::erase_if(run_.contended, own_thread);
+  }
+
   void drain() {
     Guest& guest = replayer_->guest();
     const TaskId task = guest.current();
     const auto segment = guest.cpu().drain_log();
     run_.accesses += segment.size();
+    if (!kernel_order_.own(task)) return;
     if (goroutines_.present() && guest.has_task(task))
       goroutines_.begin_segment(task, segment, guest.task(task).registers[Register::fs_base],
                                 guest.memory());
     for (const auto& entry : segment) {
       if (entry.kind == HEDDLE_ENTRY_CALL) {
-        goroutines_.called(task, entry, detector_);
+        if (heap_.watches(entry.pc))
+          heap_changed(task, entry);
+        else
+          goroutines_.called(task, entry, detector_);
         continue;
       }
       const Code whose = code(entry.pc);
       if (whose == Code::go_runtime) continue;
-      if (goroutines_.present() && goroutines_.private_to(task, entry.address)) continue;
+      if (private_to(task, entry.address)) continue;
       Access access;
-      access.strand = goroutines_.strand(task);
+      access.strand = strand(task);
       access.place = {task, entry.ticks, entry.pc, 0};
       access.address = entry.address;
       access.size = entry.size;
@@ -128,35 +179,107 @@ class Analysis {
     }
   }
 
+  void watch_heap(uint64_t start, uint64_t size) {
+    heap_.code_mapped(start, size, replayer_->guest().memory(), calls_);
+  }
+
+  // A block's end is a write of all of it, and what is given out has no past.
+  void heap_changed(TaskId task, const LogEntry& entry) {
+    ++heap_calls_;
+    const HeapBlocks::Change change = heap_.called(task, entry);
+    if (change.freed) {
+      Access access;
+      access.strand = strand(task);
+      access.place = {task, entry.ticks, change.by, 0};
+      access.address = change.freed->address;
+      access.size = static_cast<uint32_t>(std::min(change.freed->size, kMostFreed));
+      access.kind = AccessKind::write;
+      access.by_call = kFreed;
+      ++executions_[change.by];
+      if (change.twice) run_.freed_twice.push_back(access);
+      detector_.access(access);
+    }
+    if (change.allocated)
+      detector_.forget_accesses(change.allocated->address, change.allocated->size);
+  }
+
+  // The kernel's accesses for a completed call. They may have been at any time since it began, so
+  // what orders its end does not order them.
+  void touch(const Place& place, const event::Syscall& call) {
+    for (const KernelAccess& part : kernel_accesses(call, replayer_->guest().memory())) {
+      if (private_to(place.task, part.address)) continue;
+      Access access;
+      access.strand = strand(place.task);
+      access.place = place;
+      access.address = part.address;
+      access.size = static_cast<uint32_t>(part.size);
+      access.kind = part.kind;
+      access.by_call = static_cast<uint16_t>(1 + call.number);
+      ++executions_[place.pc];
+      detector_.access(access);
+    }
+  }
+
   // The edges that an event makes, after it took effect.
-  void happened(const Event& event) {
+  void happened(size_t number) {
+    const Event& event = recording_[number];
     const TaskId task = event.place.task;
     ticks_[task] = event.place.ticks;
-    const StrandId strand = goroutines_.strand(task);
+    const StrandId self = strand(task);
     if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
       const auto& a = call->arguments;
-      if (call->child != 0) detector_.fork(strand, goroutines_.strand(call->child));
+      if (code(event.place.pc) != Code::go_runtime) {
+        touch(event.place, *call);
+        if (!goroutines_.present())
+          handlers_.completed(
+              event, *call, self, [this](TaskId of) { return strand(of); },
+              replayer_->guest().memory(), detector_);
+        if (!call->interrupted) kernel_order_.completed(number, self, detector_);
+      }
+      if (call->child != 0) note_child(self, task, call->child);
       // What a Go program's runtime sleeps on orders the runtime only.
       if (call->number == SYS_futex && code(event.place.pc) != Code::go_runtime) {
         const auto command = a[1] & FUTEX_CMD_MASK;
-        if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET)
-          detector_.futex_wake(strand, a[0]);
+        if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) detector_.futex_wake(self, a[0]);
         if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET)
-          detector_.futex_wait_returned(strand, a[0]);
+          detector_.futex_wait_returned(self, a[0]);
       }
-      if (call->number == SYS_munmap) detector_.forget(a[0], a[1]);
+      if (call->number == SYS_munmap && call->result == 0) detector_.forget(a[0], a[1]);
+      if (call->number == SYS_mmap && call->result > 0) {
+        detector_.forget(static_cast<uint64_t>(call->result), a[1]);
+        if (a[2] & PROT_EXEC) watch_heap(static_cast<uint64_t>(call->result), a[1]);
+      }
+      if (call->result == -EINTR || (call->interrupted && call->result < 0))
+        left_by_signal_[task] = event.place;
+    } else if (const auto* signal = std::get_if<event::Signal>(&event.body)) {
+      if (goroutines_.present() || signal->fatal) return;
+      const Place& left = left_by_signal_[task];
+      if (left.ticks == event.place.ticks && left.pc != 0)
+        run_.interrupted_calls[left.pc].insert(signal->number);
+      handlers_.entered(event, *signal, self,
+                        replayer_->guest().task(task).registers[Register::rsp], detector_);
     } else if (const auto* end = std::get_if<event::TaskExit>(&event.body)) {
-      for (const auto& effect : end->effects) detector_.futex_wake(strand, effect.address);
+      for (const auto& effect : end->effects) detector_.futex_wake(self, effect.address);
     } else if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
       run_.status = over->status;
     }
   }
 
+  void note_child(StrandId parent, TaskId task, TaskId child) {
+    if (!run_.heap) run_.heap = std::make_shared<const HeapBlocks>(heap_);
+    detector_.fork(parent, goroutines_.strand(child));
+    handlers_.created(parent, task, child, detector_);
+  }
+
   const std::vector<Event>& recording_;
   const Symbols& symbols_;
   Goroutines goroutines_;
-  translator::Options options_;
-  size_t alone_ = 1;  // the first event at which there may be anybody else
+  std::map<uint64_t, Register> calls_;  // of goroutines_ and heap_
+  HeapBlocks heap_;
+  uint64_t heap_calls_ = 0;
+  KernelOrder kernel_order_;
+  SignalHandlers handlers_{[this](uint64_t key) { return goroutines_.numbered(key); }};
+  std::map<TaskId, Place> left_by_signal_;  // calls that a signal ended last
   std::unique_ptr<Replayer> replayer_;
   RaceDetector detector_;
   std::unordered_map<uint64_t, Code> code_;

@@ -3,9 +3,11 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "explorer/heap_blocks.h"
 #include "explorer/race_detector.h"
 #include "machine/stacks/symbols.h"
 #include "replayer/guest.h"
@@ -15,8 +17,18 @@ namespace heddle {
 
 struct AnalysedRun {
   std::vector<RaceCandidate> races;
+  // Of a handler and the thread that it interrupts, where one of both only reads. Right, if no more
+  // than one access of the thread's depends on another; a signal in between shows.
+  std::vector<RaceCandidate> interruptions;
+  std::map<StrandId, int32_t> handlers;  // signals of the strands that are handlers
+  // Places of calls that a handled signal ended, with the signals, by pc.
+  std::map<uint64_t, std::set<int32_t>> interrupted_calls;
   std::vector<RaceCandidate> lock_ordered;
-  std::vector<RaceCandidate> contended;     // accesses to synchronisation variables
+  std::vector<RaceCandidate> contended;  // accesses to synchronisation variables
+  // As it was when the first thread was made; null where nothing races with the end of a block.
+  std::shared_ptr<const HeapBlocks> heap;
+  std::set<uint64_t> block_users;  // accesses that race with the end of their block, by pc
+  std::vector<Access> freed_twice;
   std::map<uint64_t, uint64_t> executions;  // of the sites of all three, by pc
   std::string output, error;                // what the program wrote to 1 and 2
   int status = 0;                           // wait(2)'s status word

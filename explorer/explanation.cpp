@@ -5,6 +5,11 @@
 #include <algorithm>
 #include <map>
 #include <sstream>
+#include <tuple>
+
+#include "explorer/heap_blocks.h"
+#include "explorer/kernel_accesses.h"
+#include "machine/syscalls/table.h"
 
 namespace heddle {
 namespace {
@@ -14,14 +19,41 @@ std::string who(TaskId task) {
 }
 
 std::string act(const PassedPoint& point) {
+  if (point.by_call == kFreed) return "free of a block of " + std::to_string(point.size) + " bytes";
+  if (point.by_call != 0) {
+    const Syscall* call = find(point.by_call - 1u);
+    const std::string name = call ? call->name : "a system call";
+    if (descriptor_at(point.address)) return (point.writes ? "change by " : "use by ") + name;
+    return (point.writes ? "write of " : "read of ") + std::to_string(point.size) +
+           (point.size == 1 ? " byte" : " bytes") + " by the kernel for " + name;
+  }
   const std::string bytes = std::to_string(point.size) + (point.size == 1 ? " byte" : " bytes");
   if (point.updates) return "update (load and store) of " + bytes;
   return (point.writes ? "write of " : "read of ") + bytes;
 }
 
-bool overlap(const PassedPoint& a, const PassedPoint& b) {
-  return a.address < b.address + b.size && b.address < a.address + a.size;
+bool conflict(const PassedPoint& a, const PassedPoint& b) {
+  return (a.writes || b.writes) && a.address < b.address + b.size && b.address < a.address + a.size;
 }
+
+// Is the point at the place of a schedule's step? That of a task that waits is its call's.
+bool is_at(const PassedPoint& point, Place at) {
+  if (at.phase == 2) {
+    if (point.by_call == 0) return false;
+    at.phase = 0;
+  }
+  return point.place == at;
+}
+
+// What the step does to its task.
+std::string stopped(const ScheduleStep& step) {
+  if (step.signal != 0) return "gets signal " + std::to_string(step.signal) + " before";
+  if (step.at.phase == 2) return "waits or ends in";
+  return step.at.phase == 1 ? "is stopped between the load and the store of" : "is stopped before";
+}
+
+// Of one granule, that are compared with a later access.
+constexpr size_t kMostEarlier = 16;
 
 }  // namespace
 
@@ -56,13 +88,14 @@ std::optional<Explanation::Sides> Explanation::meeting_at(const RunOutcome& run,
   // Its point may come later: where a tick brought the task there, it stopped before the point did.
   for (size_t held = run.points.size(); held-- > 0;) {
     const PassedPoint& mine = run.points[held];
-    if (mine.place != at) continue;
+    if (!is_at(mine, at)) continue;
     for (size_t other = from; other < run.points.size(); ++other) {
       const PassedPoint& theirs = run.points[other];
-      if (theirs.place.task == at.task) break;
-      if (overlap(mine, theirs) && (mine.writes || theirs.writes)) return Sides{held, other, step};
+      // After a signal the handler is first, until the thread itself goes on.
+      const bool interrupts = run.schedule.steps[step].signal != 0;
+      if (theirs.place.task == at.task && (!interrupts || theirs.place.pc == at.pc)) break;
+      if (conflict(mine, theirs)) return Sides{held, other, step};
     }
-    return std::nullopt;
   }
   return std::nullopt;
 }
@@ -80,6 +113,53 @@ std::optional<Explanation::Sides> Explanation::meeting(const RunOutcome& run,
   return std::nullopt;
 }
 
+bool Explanation::among(const std::vector<RaceCandidate>& pairs, const PassedPoint& a,
+                        const PassedPoint& b) {
+  return std::ranges::any_of(pairs, [&](const RaceCandidate& pair) {
+    return std::minmax(pair.first.place.pc, pair.second.place.pc) ==
+           std::minmax(a.place.pc, b.place.pc);
+  });
+}
+
+std::optional<Explanation::Sides> Explanation::turned_round(const RunOutcome& failing,
+                                                            const RunOutcome& passing) const {
+  // Which execution of which instruction, on which bytes.
+  using Key = std::tuple<TaskId, uint64_t, uint64_t, size_t>;
+  const auto keys_of = [](const RunOutcome& run) {
+    std::map<std::tuple<TaskId, uint64_t, uint64_t>, size_t> times;
+    std::vector<Key> keys;
+    for (const PassedPoint& point : run.points) {
+      const size_t time = times[{point.place.task, point.place.pc, point.address}]++;
+      keys.emplace_back(point.place.task, point.place.pc, point.address, time);
+    }
+    return keys;
+  };
+  const std::vector<Key> keys = keys_of(failing), passing_keys = keys_of(passing);
+  std::map<Key, size_t> passed;
+  for (size_t i = 0; i < passing_keys.size(); ++i) passed.emplace(passing_keys[i], i);
+
+  std::map<uint64_t, std::vector<size_t>> by_granule;
+  std::optional<Sides> ordered;
+  for (size_t later = 0; later < failing.points.size(); ++later) {
+    const PassedPoint& second = failing.points[later];
+    if (second.size == 0) continue;
+    const auto at = passed.find(keys[later]);
+    auto& earlier = by_granule[second.address / kGranuleBytes];
+    for (size_t i = 0; at != passed.end() && i < earlier.size(); ++i) {
+      const PassedPoint& first = failing.points[earlier[i]];
+      if (first.place.task == second.place.task || !conflict(first, second)) continue;
+      const auto before = passed.find(keys[earlier[i]]);
+      if (before != passed.end() && before->second < at->second) continue;
+      const Sides sides{earlier[i], later, {}};
+      if (among(recorded_.races, first, second)) return sides;
+      if (!ordered && among(recorded_.lock_ordered, first, second)) ordered = sides;
+    }
+    earlier.push_back(later);
+    if (earlier.size() > kMostEarlier) earlier.erase(earlier.begin());
+  }
+  return ordered;
+}
+
 StackFrame Explanation::frame(uint64_t pc) const {
   const auto site = symbols_.locate(pc);
   return {pc, site.function, site.file, site.line, site.module};
@@ -90,10 +170,13 @@ FindingSide Explanation::side(const PassedPoint& point,
   FindingSide side;
   side.what = act(point);
   side.who = who(point.place.task);
+  for (const StackFrame& frame : stack)
+    if (frame.function == "<signal handler called>") side.who = "a signal handler on " + side.who;
   side.place = point.place;
   side.address = point.address;
   side.size = point.size;
   side.variable = symbols_.variable(point.address);
+  if (side.variable.empty()) side.variable = location_name(point.address);
   side.stack = stack;
   return side;
 }
@@ -103,7 +186,12 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
   RunLimits limits;
   limits.keep_points = true;
   const RunOutcome noted = run_(minimised.schedule, limits);
-  if (const auto sides = meeting(noted, minimised)) {
+  auto sides = meeting(noted, minimised);
+  if (!sides) {
+    const RunOutcome plain = run_({}, limits);
+    if (plain.verdict == Verdict::same) sides = turned_round(noted, plain);
+  }
+  if (sides) {
     std::map<size_t, std::vector<StackFrame>> stacks;
     limits.at_point = [&](ModelGuest& guest, TaskId task, size_t index) {
       if (index == sides->held || index == sides->other) stacks[index] = stack_(guest, task);
@@ -112,25 +200,22 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
     const PassedPoint &held = noted.points[sides->held], &other = noted.points[sides->other];
     finding.sides = {side(held, stacks[sides->held]), side(other, stacks[sides->other])};
 
-    const auto is_pair = [&](const RaceCandidate& race) {
-      return std::minmax(race.first.place.pc, race.second.place.pc) ==
-             std::minmax(held.place.pc, other.place.pc);
-    };
-    if (std::ranges::any_of(recorded_.races, is_pair)) finding.kind = "data race";
-    const auto& step = noted.schedule.steps[sides->step];
-    finding.deciding = {
-        {who(held.place.task),
-         held.place.phase == 1 ? "is stopped between the load and the store of"
-                               : "is stopped before",
-         step.at, frame(step.at.pc), step.next},
-        {who(other.place.task), "performs", other.place, frame(other.place.pc), held.place.task}};
+    if (among(recorded_.races, held, other)) finding.kind = "data race";
+    if (held.place.task == other.place.task) finding.kind = "signal race";
+    const DecidingStep performed{who(other.place.task), "performs", other.place,
+                                 frame(other.place.pc), held.place.task};
+    if (sides->step) {
+      const auto& step = noted.schedule.steps[*sides->step];
+      finding.deciding = {
+          {who(held.place.task), stopped(step), step.at, frame(step.at.pc), step.next}, performed};
+    } else {
+      finding.deciding = {
+          {who(held.place.task), "performs", held.place, frame(held.place.pc), other.place.task},
+          performed};
+    }
   } else if (!minimised.schedule.steps.empty()) {
     const auto& step = minimised.schedule.steps[minimised.preempts.value_or(0)];
-    finding.deciding = {{who(step.at.task),
-                         step.at.phase == 2   ? "waits or ends in"
-                         : step.at.phase == 1 ? "is stopped between the load and the store of"
-                                              : "is stopped before",
-                         step.at, frame(step.at.pc), step.next}};
+    finding.deciding = {{who(step.at.task), stopped(step), step.at, frame(step.at.pc), step.next}};
   }
 
   switch (failing.verdict) {
@@ -143,7 +228,12 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
       finding.consequence = failing.reason;
       break;
     default:
-      if (failing.status != recorded_.status) {
+      if (failing.reason.starts_with("use after free") ||
+          failing.reason.starts_with("double free")) {
+        const size_t colon = failing.reason.find(": ");
+        finding.kind = failing.reason.substr(0, colon);
+        finding.consequence = failing.reason.substr(colon + 2);
+      } else if (failing.status != recorded_.status) {
         if (finding.kind.empty())
           finding.kind = WIFSIGNALED(failing.status) ? "crash" : "wrong exit status";
         finding.consequence = "the program ended with " + ending(failing.status) + " instead of " +

@@ -30,10 +30,15 @@ class Explanation {
  private:
   struct Sides {
     size_t held = 0, other = 0;  // indices into RunOutcome::points
-    size_t step = 0;             // of the schedule: takes the task away
+    std::optional<size_t> step;  // of the schedule: takes the task away
   };
   std::optional<Sides> meeting(const RunOutcome& run, const Minimised& minimised) const;
   std::optional<Sides> meeting_at(const RunOutcome& run, size_t step) const;
+  // The first pair of conflicting accesses of two tasks that came the other way round in a run that
+  // passed; pairs that nothing orders before others. Indices into the failing run's points.
+  std::optional<Sides> turned_round(const RunOutcome& failing, const RunOutcome& passing) const;
+  static bool among(const std::vector<RaceCandidate>& pairs, const PassedPoint& a,
+                    const PassedPoint& b);
   FindingSide side(const PassedPoint& point, const std::vector<StackFrame>& stack) const;
   StackFrame frame(uint64_t pc) const;
 

@@ -19,10 +19,12 @@ namespace {
 
 constexpr uint64_t kMinimiserTrials = 300;
 constexpr size_t kMostSimple = 60;
+constexpr size_t kMostSuppressed = 8;  // findings of a search
 // Pairs that only locks order, as targets of second rank, and accesses to locks, of third: at most
 // so many of each.
-constexpr size_t kMostOrdered = 16;
+constexpr size_t kMostOrdered = 32;
 constexpr uint64_t kBusySite = 20'000;  // executions; a point there costs more than it finds
+constexpr uint64_t kBusyOrderedSite = 2'000;
 
 bool updates(const Access& access) {
   return access.kind == AccessKind::update;
@@ -63,6 +65,10 @@ Exploration::Exploration(const std::filesystem::path& trace) : directory_(trace)
 const AnalysedRun& Exploration::analyse() {
   const auto files = [this](const std::string& content) { return reader_.pinned(content); };
   recorded_ = heddle::analyse(*recording_, files, *symbols_);
+  if (!suppressions_.empty())
+    for (auto* pairs : {&recorded_.races, &recorded_.interruptions, &recorded_.lock_ordered})
+      summary_.suppressed +=
+          std::erase_if(*pairs, [this](const RaceCandidate& pair) { return suppressed(pair); });
   const auto aim_at = [&](const RaceCandidate& pair) {
     Target target;
     target.first_pc = pair.first.place.pc;
@@ -77,27 +83,75 @@ const AnalysedRun& Exploration::analyse() {
     points_.insert(target.first_pc);
     points_.insert(target.second_pc);
   };
-  for (const auto& race : recorded_.races) aim_at(race);
+  for (const auto& race : recorded_.races)
+    if (race.first.place.task != race.second.place.task || !handled(race)) aim_at(race);
+  aim_signals();
   for (const auto* pairs : {&recorded_.lock_ordered, &recorded_.contended}) {
     size_t taken = 0;
     for (const auto& pair : *pairs) {
       if (taken == kMostOrdered) break;
-      if (recorded_.executions[pair.first.place.pc] > kBusySite ||
-          recorded_.executions[pair.second.place.pc] > kBusySite)
+      if (recorded_.executions[pair.first.place.pc] > kBusyOrderedSite ||
+          recorded_.executions[pair.second.place.pc] > kBusyOrderedSite)
         continue;
       aim_at(pair);
       ++taken;
     }
   }
+  if (recorded_.heap)
+    for (const uint64_t pc : recorded_.heap->places()) points_.insert(pc);
   summary_.pairs = recorded_.races.size();
   summary_.lock_ordered = recorded_.lock_ordered.size();
   return recorded_;
 }
 
+bool Exploration::suppressed(const RaceCandidate& pair) const {
+  std::vector<std::vector<StackFrame>> stacks;
+  for (const Access* side : {&pair.first, &pair.second}) {
+    std::vector<StackFrame>& stack = stacks.emplace_back();
+    for (const Site& site : symbols_->sites(side->place.pc))
+      stack.push_back({side->place.pc, site.function, site.file, site.line, site.module});
+  }
+  return suppressions_.match(handled(pair) ? Suppressions::Of::signal : Suppressions::Of::race,
+                             stacks);
+}
+
+bool Exploration::handled(const RaceCandidate& pair) const {
+  return recorded_.handlers.contains(pair.first.strand) ||
+         recorded_.handlers.contains(pair.second.strand);
+}
+
+void Exploration::aim_signals() {
+  const auto aim_at = [&](const SignalTarget& target) {
+    if (target.count > kBusySite || std::ranges::count(signal_targets_, target) > 0) return;
+    signal_targets_.push_back(target);
+    points_.insert(target.pc);
+    if (target.handler_pc != 0) points_.insert(target.handler_pc);
+    handled_.insert(target.signal);
+  };
+  const auto executions = [&](uint64_t pc) {
+    const auto found = recorded_.executions.find(pc);
+    return static_cast<uint32_t>(found == recorded_.executions.end() ? 0 : found->second);
+  };
+  for (const auto* pairs : {&recorded_.races, &recorded_.interruptions})
+    for (const auto& pair : *pairs) {
+      if (!handled(pair)) continue;
+      for (const auto& [handler, other] :
+           {std::pair(&pair.first, &pair.second), std::pair(&pair.second, &pair.first)}) {
+        const auto signal = recorded_.handlers.find(handler->strand);
+        if (signal == recorded_.handlers.end()) continue;
+        const uint64_t pc = other->place.pc;
+        aim_at({pc, signal->second, handler->place.pc, handler->place.task == other->place.task,
+                executions(pc)});
+      }
+    }
+  for (const auto& [pc, signals] : recorded_.interrupted_calls)
+    for (const int32_t signal : signals) aim_at({pc, signal, 0, true, executions(pc)});
+}
+
 std::unique_ptr<Runs> Exploration::make_runs(Runs::In in) const {
   return std::make_unique<Runs>(
       recording_, [this](const std::string& content) { return reader_.pinned(content); }, points_,
-      recorded_, oracle_, in);
+      handled_, recorded_, oracle_, in);
 }
 
 Runs& Exploration::runs() {
@@ -115,17 +169,30 @@ std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& option
   }
   for (const uint64_t pc : points_)
     estimate.accesses += recorded_.executions[pc] * (updating.contains(pc) ? 2 : 1);
-  return make_strategy(options.strategy, options.seed, targets_, estimate);
+  return make_strategy(options.strategy, options.seed, targets_, estimate, signal_targets_);
 }
 
 std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
-  const auto searching = strategy(options);
   const auto begun = std::chrono::steady_clock::now();
+  for (size_t times = 0; times < kMostSuppressed; ++times) {
+    auto failure = search_from(summary_.schedules, options, begun);
+    if (!failure || !suppressions_.match(failure->finding)) return failure;
+    ++summary_.suppressed;
+  }
+  summary_.stopped = "findings that are suppressed, one after another";
+  return std::nullopt;
+}
+
+// The search without its first `from` schedules.
+std::optional<Failure> Exploration::search_from(uint64_t from, const ExplorationOptions& options,
+                                                std::chrono::steady_clock::time_point begun) {
+  const auto searching = strategy(options);
   SearchJobs jobs(
       options.jobs,
       [&](Runs::In in) { return make_runs(options.isolate ? Runs::In::own_process : in); },
       *searching, options.schedules);
   while (auto tried = jobs.next()) {
+    if (tried->number < from) continue;
     RunOutcome& outcome = tried->outcome;
     const bool bad = outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible;
     if (bad) {

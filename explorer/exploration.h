@@ -1,6 +1,7 @@
 // Looks for another schedule of a recorded run under which the program behaves differently.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <optional>
@@ -10,6 +11,8 @@
 #include "explorer/jobs/search_jobs.h"
 #include "explorer/runs.h"
 #include "explorer/strategies/portfolio.h"
+#include "explorer/strategies/signal_placement.h"
+#include "explorer/suppressions.h"
 #include "machine/stacks/symbols.h"
 #include "trace_format/finding.h"
 #include "trace_format/reader.h"
@@ -33,6 +36,7 @@ struct ExplorationSummary {
   std::map<std::string, uint64_t> infeasible;  // schedules by reason
   std::map<std::string, uint64_t> strategies;  // schedules by strategy
   std::string stopped;                         // why the search ended
+  uint64_t suppressed = 0;                     // pairs and findings
   double seconds = 0;                          // wall time of the search, without the analysis
 };
 
@@ -49,6 +53,8 @@ class Exploration {
   // Replays the recording with every access logged; finds the pairs that nothing orders. Before
   // everything below.
   const AnalysedRun& analyse();
+  // Before analyse(): pairs that match are no targets, findings that match are passed over.
+  void suppress(Suppressions suppressions) { suppressions_ = std::move(suppressions); }
 
   // Before anything is run.
   void use(OracleCommands oracle) { oracle_ = std::move(oracle); }
@@ -69,6 +75,10 @@ class Exploration {
   const Symbols& symbols() const { return *symbols_; }
 
  private:
+  // What the signals whose handlers the analysis saw are to meet.
+  void aim_signals();
+  bool suppressed(const RaceCandidate& pair) const;
+  bool handled(const RaceCandidate& pair) const;  // a side of it is in a signal's handler
   std::unique_ptr<Runs> make_runs(Runs::In in) const;
   Runs& runs();
   RunOutcome run_limited(const Schedule& schedule, const RunLimits& limits) {
@@ -78,13 +88,18 @@ class Exploration {
   Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
                   const std::string& strategy, SearchJobs& jobs);
   std::unique_ptr<Strategy> strategy(const ExplorationOptions& options);
+  std::optional<Failure> search_from(uint64_t from, const ExplorationOptions& options,
+                                     std::chrono::steady_clock::time_point begun);
 
   std::filesystem::path directory_;
   TraceReader reader_;
   std::shared_ptr<const std::vector<Event>> recording_;
   std::unique_ptr<Symbols> symbols_;
+  Suppressions suppressions_;
   AnalysedRun recorded_;
   std::vector<Target> targets_;
+  std::vector<SignalTarget> signal_targets_;
+  std::set<int32_t> handled_;  // signals of these
   std::set<uint64_t> points_;
   OracleCommands oracle_;
   std::unique_ptr<Runs> runs_;  // in a process apart: what is found is confirmed there

@@ -159,6 +159,10 @@ bool Goroutines::runtime(const std::string& function) {
   const std::string_view name = function;
   // Atomic operations are the program's: the compiler or sync/atomic calls them for it.
   if (name.starts_with("runtime/internal/atomic.")) return false;
+  // Maps are the program's own: what it does to one from two goroutines races.
+  if (name.starts_with("runtime.map") && !name.starts_with("runtime.mapclear")) return false;
+  // The system calls of package syscall.
+  if (name.starts_with("runtime/internal/syscall.")) return false;
   for (const auto* prefix : {"runtime.",
                              "runtime/",
                              "_rt0_",

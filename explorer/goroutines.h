@@ -37,6 +37,8 @@ class Goroutines {
   const std::map<uint64_t, Register>& calls() const { return calls_; }
 
   StrandId strand(TaskId task);
+  // A strand of the caller's kind; the keys below 2^62 are tasks and goroutines.
+  StrandId numbered(uint64_t key);
   // A logged call; `argument` is its watched register.
   void called(TaskId task, const LogEntry& entry, RaceDetector& detector);
   // `strand` is back in the program's own code: what its last channel operation waited for has
@@ -58,7 +60,6 @@ class Goroutines {
     bool contains(uint64_t address) const { return address >= start && address < end; }
   };
   void watch(const AddressOf& address_of, const char* function, Register argument, Watched what);
-  StrandId numbered(uint64_t key);
   void order(StrandId strand, uint64_t released, uint64_t awaited, RaceDetector& detector);
 
   std::map<uint64_t, Register> calls_;

@@ -196,6 +196,22 @@ void ModelKernel::settle() {
   while (clocks_.alarm_due(queue_.now())) signals_.post(0, SIGALRM, SI_KERNEL, queue_);
 }
 
+std::vector<int32_t> ModelKernel::outside_signals(uint64_t within) const {
+  std::vector<int32_t> numbers = signals_.outside();
+  if (clocks_.next_alarm() - queue_.now() <= within) numbers.push_back(SIGALRM);
+  return numbers;
+}
+
+bool ModelKernel::place_signal(int32_t number, TaskId task) {
+  if (signals_.place(number, task, queue_)) return true;
+  if (number != SIGALRM || clocks_.next_alarm() == kNever) return false;
+  const uint64_t due = clocks_.next_alarm();
+  clocks_.alarm_due(due);
+  jump_to(due);
+  signals_.post(task, SIGALRM, SI_KERNEL, queue_);
+  return true;
+}
+
 void ModelKernel::ran(Ticks ticks) {
   queue_.pass(model::kTickTime * ticks);
   settle();

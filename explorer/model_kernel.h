@@ -53,6 +53,13 @@ class ModelKernel {
   void preempt(TaskId task) { queue_.yield(task); }
   uint64_t now_ns() const { return queue_.now(); }
 
+  // Signals that place_signal() can bring now: a timer's if it runs out `within` ns.
+  std::vector<int32_t> outside_signals(uint64_t within) const;
+  // The first of these signals that is still to come comes now, to this task. False: there is none.
+  bool place_signal(int32_t number, TaskId task);
+  // The kernel's numbers of tasks.
+  const std::map<TaskId, int64_t>& tids() const { return tids_; }
+
   // A signal to take before the task runs on.
   std::optional<SignalInfo> take_signal(TaskId task) { return signals_.state().take(task); }
   SignalState& signals() { return signals_.state(); }

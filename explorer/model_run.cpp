@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "explorer/kernel_accesses.h"
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/guest_code.h"
@@ -19,7 +20,8 @@ namespace {
 // do worse, but a program whose time limits are longer than this counts on its not doing so.
 constexpr uint64_t kLongestStall = 100'000'000;
 
-constexpr Ticks kRdtscTicks = 10;   // that reading the counter counts for
+constexpr Ticks kRdtscTicks = 10;  // that reading the counter counts for
+constexpr uint16_t kSyscallInstruction = 0x050f;
 constexpr int64_t kRestart = -512;  // ERESTARTSYS of the kernel (include/linux/errno.h)
 
 }  // namespace
@@ -62,7 +64,10 @@ ModelState ModelState::fork(bool with_events) const {
           current,
           random,
           with_events ? events : std::vector<Event>(),
-          ticks};
+          ticks,
+          points,
+          heap,
+          block_users};
 }
 
 ModelRun::ModelRun(ModelState& state, const CpuidTable& cpuid, RunLimits limits)
@@ -97,14 +102,42 @@ void ModelRun::finish_call(TaskId task, const SyscallRequest& request, const Sys
   call.interrupted = interrupted;
   call.child = answer.kind == SyscallAnswer::Kind::new_task ? answer.child : 0;
   if (answer.kind == SyscallAnswer::Kind::perform) call.file = s_.kernel.file_of(request);
+  if (limits_.keep_points && !interrupted) note_call(task, call);
   add(std::move(call), task);
+}
+
+// What the kernel touched for a call that is over.
+void ModelRun::note_call(TaskId task, const event::Syscall& call) {
+  ModelGuest& guest = *s_.guest;
+  for (const KernelAccess& access : kernel_accesses(call, guest.memory())) {
+    PassedPoint point;
+    point.place = guest.task(task).place();
+    point.address = access.address;
+    point.size = static_cast<uint32_t>(access.size);
+    point.writes = access.kind != AccessKind::read;
+    point.by_call = static_cast<uint16_t>(1 + call.number);
+    outcome_.points.push_back(point);
+    if (limits_.at_point) limits_.at_point(guest, task, outcome_.points.size() - 1);
+  }
+}
+
+bool ModelRun::stops_before_call(TaskId task, const Place& at) {
+  if (!s_.points || !s_.points->contains(at.pc)) return false;
+  Place& asked = asked_[task];
+  if (asked == at) return false;
+  asked = at;
+  return true;
 }
 
 ModelRun::Step ModelRun::syscall(TaskId task) {
   ModelGuest& guest = *s_.guest;
   const SyscallRequest request = guest.request(task);
-  if (stop_before_clone_ && clone_arguments(request.number, request.arguments, guest.memory()))
-    return Step::before_clone;
+  if (start_signals_) {
+    const bool installs = request.number == SYS_rt_sigaction && request.arguments[1] != 0 &&
+                          start_signals_->contains(static_cast<int32_t>(request.arguments[0]));
+    if (installs || clone_arguments(request.number, request.arguments, guest.memory()))
+      return Step::at_start;
+  }
   SyscallAnswer answer = s_.kernel.answer(request, guest.memory());
   switch (answer.kind) {
     case SyscallAnswer::Kind::done:
@@ -287,31 +320,92 @@ void ModelRun::note_switch(TaskId next) {
     add(event::Switch{next}, s_.current);
     if (limits_.keep_events) s_.events.back().registers.reset();
   }
-  if (next != standard_) outcome_.schedule.steps.push_back({situation_.at, next, 0});
+  if (next != standard_ || placed_ != 0)
+    outcome_.schedule.steps.push_back({situation_.at, next, placed_});
+  placed_ = 0;
   if (next != s_.current || turn_over_) turn_ = 0;
   turn_over_ = false;
   s_.current = next;
 }
 
+bool ModelRun::place_signal(int32_t number) {
+  if (!s_.kernel.place_signal(number, situation_.at.task)) return false;
+  placed_ = number;
+  list_runnable();
+  return true;
+}
+
+void ModelRun::pass_point(TaskId task) {
+  if (!s_.heap) return;
+  const auto node = pending_.extract(task);
+  if (node.empty()) return;
+  const Pending& point = node.mapped();
+  const TaskContext& context = s_.guest->task(task);
+  if (context.place() != point.place) return;
+  passed_[task] = point.place;
+  const auto found = [&](const std::string& what, uint64_t address,
+                         const HeapBlocks::Block& block) {
+    end(Verdict::failed, what + ": thread " + std::to_string(task) + ", byte " +
+                             std::to_string(address - block.address) + " of a freed block of " +
+                             std::to_string(block.size) + " bytes");
+  };
+  if (const auto argument = s_.heap->argument(point.place.pc)) {
+    LogEntry entry;
+    entry.pc = point.place.pc;
+    entry.address = context.registers[*argument];
+    const auto change = s_.heap->called(task, entry);
+    if (change.twice) found("double free", change.freed->address, *change.freed);
+    return;
+  }
+  if (!s_.block_users->contains(point.place.pc)) return;
+  for (const Touch& touch : point.touches)
+    if (const auto block = s_.heap->freed_at(touch.address))
+      return found("use after free", touch.address, *block);
+}
+
 void ModelRun::note_point(TaskId task) {
   ModelGuest& guest = *s_.guest;
-  situation_.address = 0;
-  situation_.size = 0;
-  situation_.writes = false;
+  touches_.clear();
   bool updates = false;
   for (const auto& operand :
        translator::memory_operands(GuestCode(guest.memory()), guest.task(task).registers)) {
-    situation_.address = operand.address;
-    situation_.size = operand.size;
-    situation_.writes = operand.kind != AccessKind::read;
+    touches_.insert(touches_.begin(),
+                    {operand.address, operand.size, operand.kind != AccessKind::read});
     updates = operand.kind == AccessKind::update;
   }
-  if (!limits_.keep_points) return;
   const Place place = guest.task(task).place();
+  const bool calls = guest.memory().load<uint16_t>(place.pc) == kSyscallInstruction;
+  if (calls)
+    for (const KernelAccess& access : coming_accesses(guest.request(task), guest.memory()))
+      touches_.push_back({access.address, access.size, access.kind != AccessKind::read});
+  if (s_.heap) {
+    const auto argument = s_.heap->argument(place.pc);
+    if (argument) {
+      touches_.clear();
+      const auto block = s_.heap->to_free(place.pc, guest.task(task).registers[*argument]);
+      if (block) touches_.push_back({block->address, block->size, true});
+    }
+    // A schedule's step may stop in front of a point, which then stops there once more.
+    if (passed_[task] != place) pending_[task] = {place, touches_};
+  }
+  const Touch first = touches_.empty() ? Touch{} : touches_.front();
+  situation_.address = first.address;
+  situation_.size = static_cast<uint32_t>(first.size);
+  situation_.writes = first.writes;
+  situation_.touches = touches_;
+  if (!limits_.keep_points) return;
   // A schedule's step may stop where a point has just done so.
   if (!outcome_.points.empty() && outcome_.points.back().place == place) return;
-  outcome_.points.push_back(
-      {place, situation_.address, situation_.size, situation_.writes, updates, {}});
+  outcome_.points.emplace_back().place = place;
+  if (!calls) {
+    // A call's accesses are noted when it is over.
+    PassedPoint& point = outcome_.points.back();
+    point.address = situation_.address;
+    point.size = situation_.size;
+    point.writes = situation_.writes;
+    point.updates = updates;
+    if (s_.heap && s_.heap->watches(place.pc)) point.by_call = kFreed;
+  }
   for (const TaskId other : runnable_)
     if (other != task) outcome_.points.back().others.push_back(other);
   if (limits_.at_point) limits_.at_point(guest, task, outcome_.points.size() - 1);
@@ -330,13 +424,24 @@ bool ModelRun::find_runnable() {
     }
     runnable_ = s_.kernel.runnable();
   }
+  list_runnable();
+  return true;
+}
+
+void ModelRun::list_runnable() {
+  runnable_ = s_.kernel.runnable();
   situation_.current_runnable = std::ranges::count(runnable_, s_.current) > 0;
   standard_ = situation_.current_runnable && !turn_over_ ? s_.current : runnable_.front();
   situation_.ready = runnable_.size();
   // Time may pass while a runnable task is held back: sleepers can be chosen too.
   std::ranges::copy(s_.kernel.sleepers(kLongestStall), std::back_inserter(runnable_));
   situation_.runnable = runnable_;
-  return true;
+  signals_ = s_.kernel.outside_signals(kLongestStall);
+  situation_.signals = signals_;
+  interrupted_.clear();
+  for (const TaskId task : s_.kernel.runnable())
+    if (s_.kernel.signals().deliverable(task)) interrupted_.push_back(task);
+  situation_.interrupted = interrupted_;
 }
 
 Ticks ModelRun::most_ticks() const {
@@ -366,13 +471,17 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     s_.kernel.advance_to(next);
     const TaskId task = s_.current;
     if (settle_before_running(task) != Step::goes_on) break;
+    pass_point(task);
+    if (ended_) break;
 
     const Ticks before = guest.task(task).ticks;
     const Exit exit = execute(task);
     const Place after = guest.task(task).place();
     s_.kernel.ran(after.ticks - before);
     s_.ticks += after.ticks - before;
-    const bool calls = exit.kind == Exit::Kind::syscall || exit.kind == Exit::Kind::special;
+    const bool asks = exit.kind == Exit::Kind::syscall && stops_before_call(task, after);
+    const bool calls =
+        !asks && (exit.kind == Exit::Kind::syscall || exit.kind == Exit::Kind::special);
     turn_ += after.ticks - before + (calls ? kCallOfTurn : 0);
     if (turn_ >= kTurn) {
       turn_over_ = true;
@@ -380,9 +489,20 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     }
     situation_.at = after;
     Step step = Step::goes_on;
+    // A signal that came meanwhile is taken before the call is made.
+    if (calls && exit.kind == Exit::Kind::syscall && s_.kernel.signals().deliverable(task)) {
+      situation_.why = DecisionPoint::budget;
+      continue;
+    }
+    if (asks) {
+      situation_.why = DecisionPoint::access;
+      note_point(task);
+      continue;
+    }
     switch (exit.kind) {
       case Exit::Kind::stop:
-        if (limits_.keep_points) note_point(task);
+        asked_[task] = after;
+        if (limits_.keep_points || s_.heap) note_point(task);
         [[fallthrough]];
       case Exit::Kind::budget:
         situation_.why = DecisionPoint::budget;
@@ -404,7 +524,7 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
       default:
         throw std::runtime_error("the explored process ended from outside");
     }
-    if (step == Step::before_clone) return;
+    if (step == Step::at_start) return;
     if (ended_) break;
     situation_.why = step == Step::blocked ? DecisionPoint::blocked : DecisionPoint::syscall;
     if (step == Step::blocked) {
@@ -434,6 +554,7 @@ RunOutcome ModelRun::run(Scheduler& scheduler) {
       [&] {
         const Decision decision = scheduler.decide(situation_);
         budget = std::max<Ticks>(decision.ticks, 1);
+        if (decision.signal != 0) place_signal(decision.signal);
         return decision.next;
       },
       [&](TaskId task) {
@@ -459,6 +580,9 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
         if (at == situation_.at) {
           next = steps[step++].next;
           outcome_.points_before_step.push_back(outcome_.points.size());
+          if (const int32_t signal = steps[step - 1].signal; signal != 0 && !place_signal(signal))
+            end(Verdict::infeasible, "step " + std::to_string(step) +
+                                         " of the schedule names a signal that is not to come");
           if (std::ranges::count(runnable_, next) == 0)
             end(Verdict::infeasible, "step " + std::to_string(step) +
                                          " of the schedule names a task that cannot run there");
@@ -469,7 +593,7 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
         return next;
       },
       [&](TaskId task) {
-        const uint64_t points = limits_.keep_points ? 1 : GuestCpu::kUnlimited;
+        const uint64_t points = limits_.keep_points || s_.heap ? 1 : GuestCpu::kUnlimited;
         const auto held = held_.find(task);
         const bool in_front = held != held_.end() && held->second == guest.task(task).place();
         if (held != held_.end()) held_.erase(held);
@@ -497,11 +621,11 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
   return result();
 }
 
-bool ModelRun::run_to_first_clone() {
+bool ModelRun::run_to_start(const std::set<int32_t>& signals) {
   situation_.at = s_.guest->task(s_.current).place();
-  stop_before_clone_ = true;
+  start_signals_ = &signals;
   loop([&] { return standard_; }, [&](TaskId task) { return s_.guest->run(task, most_ticks()); });
-  stop_before_clone_ = false;
+  start_signals_ = nullptr;
   return !ended_;
 }
 

@@ -4,9 +4,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "explorer/heap_blocks.h"
 #include "explorer/model_guest.h"
 #include "explorer/model_kernel.h"
 #include "machine/scheduler.h"
@@ -24,6 +26,7 @@ struct PassedPoint {
   uint32_t size = 0;
   bool writes = false;
   bool updates = false;        // reads as well
+  uint16_t by_call = 0;        // Access::by_call; such a point is where the call was over
   std::vector<TaskId> others;  // that could run there, time passing included
 };
 
@@ -51,6 +54,12 @@ struct ModelState {
   uint64_t random = 0;        // state of the stream that answers rdrand
   std::vector<Event> events;  // so far
   Ticks ticks = 0;
+  // Where there are access points. A system call among them is one too. Not owned; null: none.
+  const std::set<uint64_t>* points = nullptr;
+  // The heap, if it is followed: its functions are among the points then.
+  std::optional<HeapBlocks> heap = std::nullopt;
+  // Instructions that must not touch a freed block. Not owned; with `heap`.
+  const std::set<uint64_t>* block_users = nullptr;
 
   // For a run from here: see ModelGuest::start_run.
   ModelState fork(bool with_events = true) const;
@@ -81,11 +90,12 @@ class ModelRun {
   // Follows `schedule` exactly, then the default rule. What the schedule names must be reached:
   // otherwise the outcome is infeasible.
   RunOutcome follow(const Schedule& schedule);
-  // True where it stopped in front of a clone; false where the program ended before any.
-  bool run_to_first_clone();
+  // True where it stopped in front of a thread's creation false where the program ended before any.
+  // ... or where the handler of one of `signals` is installed.
+  bool run_to_start(const std::set<int32_t>& signals);
 
  private:
-  enum class Step : uint8_t { goes_on, blocked, ended, infeasible, before_clone };
+  enum class Step : uint8_t { goes_on, blocked, ended, infeasible, at_start };
   Step syscall(TaskId task);
   Step special(TaskId task, const translator::ExitSite& site);
   Step fault(TaskId task, const siginfo_t& info);
@@ -99,20 +109,39 @@ class ModelRun {
   void loop(const std::function<TaskId()>& choose, const std::function<Exit(TaskId)>& execute);
   RunOutcome result();
   void note_switch(TaskId next);
+  // A signal of the outside comes where the last task is. False: there is none to come.
+  bool place_signal(int32_t number);
+  void list_runnable();
+  // The task goes on over the point that it was left at: what that does to the heap.
+  void pass_point(TaskId task);
   void end(Verdict verdict, std::string reason = {}, int status = 0);
   void deliver(TaskId task, const SignalInfo& info);
   void note_point(TaskId task);
+  void note_call(TaskId task, const event::Syscall& call);
+  // The task is in front of a watched call, for the first time.
+  bool stops_before_call(TaskId task, const Place& at);
 
   ModelState& s_;
   const CpuidTable& cpuid_;
   RunLimits limits_;
   RunOutcome outcome_;
   bool ended_ = false;
-  bool stop_before_clone_ = false;
-  std::map<TaskId, SyscallRequest> waiting_;  // calls of blocked tasks
-  std::map<TaskId, Place> held_;              // tasks that were left at a point's phase 0
+  const std::set<int32_t>* start_signals_ = nullptr;  // run_to_start()
+  std::map<TaskId, SyscallRequest> waiting_;          // calls of blocked tasks
+  std::map<TaskId, Place> held_;                      // tasks that were left at a point's phase 0
+  std::map<TaskId, Place> asked_;                     // tasks that were left in front of a call
   Situation situation_;
+  std::vector<Touch> touches_;
+  struct Pending {
+    Place place;
+    std::vector<Touch> touches;
+  };
+  std::map<TaskId, Pending> pending_;  // with a heap: points that tasks are in front of
+  std::map<TaskId, Place> passed_;     // ... and went on over last
   std::vector<TaskId> runnable_;
+  std::vector<int32_t> signals_;  // of situation_
+  std::vector<TaskId> interrupted_;
+  int32_t placed_ = 0;      // the signal of the decision that is being taken
   TaskId standard_ = 0;     // whose turn it is by the default rule
   Ticks turn_ = 0;          // of the current task, so far
   bool turn_over_ = false;  // it was as long as it may be, or the task gave way

@@ -64,7 +64,7 @@ Access unpack(const ShadowRecord& record, uint64_t granule) {
   access.strand = record.strand;
   access.place = {record.task, record.ticks, record.pc, record.phase};
   access.kind = record.kind;
-  access.by_kernel = record.by_kernel;
+  access.by_call = record.by_call;
   return cut(access, granule, record.bytes);
 }
 
@@ -96,7 +96,7 @@ void RaceDetector::access_granule(const Access& access, uint64_t granule, ByteMa
                    .bytes = bytes,
                    .kind = access.kind,
                    .phase = access.place.phase,
-                   .by_kernel = access.by_kernel};
+                   .by_call = access.by_call};
   for (size_t i = 0; i < cell.size(); ++i) {
     const ShadowRecord& known = cell[i];
     // The same access again, with no edge since: all that conflicts with it was found the first
@@ -148,7 +148,7 @@ void RaceDetector::note_contended(const Access& access, uint64_t granule, ByteMa
                    .bytes = bytes,
                    .kind = access.kind,
                    .phase = access.place.phase,
-                   .by_kernel = access.by_kernel};
+                   .by_call = access.by_call};
   for (const ShadowRecord& known : users) {
     if (known.strand == now.strand || !(known.bytes & bytes)) continue;
     if (!known.writes() && !now.writes()) continue;

@@ -10,11 +10,12 @@
 namespace heddle {
 
 Runs::Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
-           const std::set<uint64_t>& points, const AnalysedRun& recorded, OracleCommands oracle,
-           In in)
+           const std::set<uint64_t>& points, const std::set<int32_t>& signals,
+           const AnalysedRun& recorded, OracleCommands oracle, In in)
     : recording_(std::move(recording)),
       files_(std::move(files)),
       points_(points),
+      signals_(signals),
       recorded_(recorded),
       oracle_(recorded.status, recorded.output, recorded.error, std::move(oracle)),
       cpuid_(cpuid_answers(*recording_)),
@@ -35,15 +36,24 @@ ModelState& Runs::start() {
     }
   }
   if (!guest) guest = std::make_shared<TracedGuest>(std::make_unique<Guest>(exec, files_, options));
-  start_.reset(new ModelState{std::move(guest), ModelKernel(recording_), 1, 0, {}, 0});
+  start_.reset(new ModelState{std::move(guest),
+                              ModelKernel(recording_),
+                              1,
+                              0,
+                              {},
+                              0,
+                              &points_,
+                              {},
+                              &recorded_.block_users});
   try {
-    ModelRun(*start_, cpuid_, {}).run_to_first_clone();
+    ModelRun(*start_, cpuid_, {}).run_to_start(signals_);
   } catch (const ResidentUnavailable& why) {
     spdlog::info("runs are made in processes of their own: {}", why.what());
     start_.reset();
     in_ = In::own_process;
     return start();
   }
+  if (recorded_.heap) start_->heap = *recorded_.heap;
   return *start_;
 }
 

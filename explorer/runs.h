@@ -20,14 +20,15 @@ class Runs {
     this_process,  // see ResidentGuest: for processes that are there for nothing else
   };
 
-  // `points`: instructions with scheduling points; `recorded`: what the recorded run came to. Both
-  // and `recording` outlive this.
+  // `points`: instructions with scheduling points; `signals`: those that are placed, see
+  // ModelRun::run_to_start; `recorded`: what the recorded run came to. All outlive this.
   Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
-       const std::set<uint64_t>& points, const AnalysedRun& recorded, OracleCommands oracle, In in);
+       const std::set<uint64_t>& points, const std::set<int32_t>& signals,
+       const AnalysedRun& recorded, OracleCommands oracle, In in);
 
   // Run `number` of the scheduler, or a schedule, each from the state just before the first thread
-  // is created, which all schedules have in common. Where this process cannot hold the guest, runs
-  // are made in one of its own.
+  // is created or a handler of those signals is installed, which all schedules have in common.
+  // Where this process cannot hold the guest, runs are made in one of its own.
   RunOutcome run(Scheduler& scheduler, uint64_t number, const RunLimits& limits);
   RunOutcome follow(const Schedule& schedule, const RunLimits& limits);
 
@@ -42,6 +43,7 @@ class Runs {
   std::shared_ptr<const std::vector<Event>> recording_;
   PinnedFiles files_;
   const std::set<uint64_t>& points_;
+  const std::set<int32_t>& signals_;
   const AnalysedRun& recorded_;
   OutputOracle oracle_;
   CpuidTable cpuid_;

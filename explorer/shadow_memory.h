@@ -26,7 +26,7 @@ struct ShadowRecord {
   ByteMask bytes = 0;  // 0: the record is empty
   AccessKind kind = AccessKind::read;
   uint8_t phase = 0;
-  bool by_kernel = false;
+  uint16_t by_call = 0;  // Access::by_call
 
   bool writes() const { return kind != AccessKind::read; }
 };

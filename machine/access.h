@@ -24,7 +24,8 @@ struct Access {
   uint64_t address = 0;
   uint32_t size = 0;  // bytes; string instructions: of the whole operation
   AccessKind kind = AccessKind::read;
-  bool by_kernel = false;     // a system call's read or write of a user buffer
+  // 1 + the number of the system call in which the kernel made it; 0: the program's own.
+  uint16_t by_call = 0;
   bool ordered_only = false;  // synchronises, but is never a side of a race (library internals)
 };
 

@@ -17,6 +17,13 @@ enum class DecisionPoint : uint8_t {
   woken,    // its system call made another task runnable
 };
 
+// A range that the task in front of an access is about to touch.
+struct Touch {
+  uint64_t address = 0;
+  uint64_t size = 0;  // bytes
+  bool writes = false;
+};
+
 struct Situation {
   DecisionPoint why = DecisionPoint::blocked;
   Place at;                       // of the task that ran last
@@ -28,11 +35,18 @@ struct Situation {
   uint64_t address = 0;  // access: the watched address about to be touched
   uint32_t size = 0;     // access: bytes
   bool writes = false;   // access: stores (an update's phase 0 and 1 too)
+  // Signals that the outside might send now: recorded ones that have not come yet, and a timer's.
+  std::span<const int32_t> signals;
+  // Tasks that go on in a signal's handler, or end by it, when they run next.
+  std::span<const TaskId> interrupted;
+  // access: all that is touched, the above first; several where it is a system call.
+  std::span<const Touch> touches;
 };
 
 struct Decision {
   TaskId next = 0;                                      // one of Situation::runnable
   Ticks ticks = std::numeric_limits<Ticks>::max() / 2;  // a budget decision is due after so many
+  int32_t signal = 0;  // one of Situation::signals: at.task gets it, before `next` runs; 0: none
 };
 
 // Three things a scheduler does: starts a run, decides, learns how the run ended. Deterministic:

@@ -55,6 +55,21 @@ bool makes_a_descriptor(const event::Syscall& call) {
 
 }  // namespace
 
+std::vector<int> made_descriptors(const event::Syscall& call) {
+  if (call.result < 0) return {};
+  if (makes_a_descriptor(call)) return {static_cast<int>(call.result)};
+  if (call.number != SYS_pipe && call.number != SYS_pipe2 && call.number != SYS_socketpair)
+    return {};
+  const uint64_t at = call.arguments[call.number == SYS_socketpair ? 3 : 0];
+  for (const auto& effect : call.effects) {
+    int ends[2];
+    if (effect.address != at || effect.bytes.size() != sizeof ends) continue;
+    std::memcpy(ends, effect.bytes.data(), sizeof ends);
+    return {ends[0], ends[1]};
+  }
+  return {};
+}
+
 std::optional<size_t> descriptor_argument(const SyscallRequest& request) {
   switch (request.number) {
     case SYS_read:
@@ -124,12 +139,12 @@ Recording::Recording(std::shared_ptr<const std::vector<Event>> events)
       inherited_{{0, kStandardInput}, {1, kStandardOutput}, {2, kStandardError}},
       open_(inherited_),
       known_{0, 1, 2} {
-  const std::set<TaskId> others = other_processes(*events_);
+  others_ = other_processes(*events_);
   std::map<TaskId, Ticks> ticks;
   uint64_t time = 0;
   for (size_t i = 0; i < events_->size(); ++i) {
     const Event& event = (*events_)[i];
-    if (others.contains(event.place.task)) continue;
+    if (others_.contains(event.place.task)) continue;
     Ticks& so_far = ticks[event.place.task];
     time += kTickTime * (std::max(event.place.ticks, so_far) - so_far);
     so_far = std::max(event.place.ticks, so_far);
@@ -210,19 +225,13 @@ void Recording::index_made(size_t number, const event::Syscall& call) {
   if (duplicates) {
     known_.insert(result);
     open_[result] = object(static_cast<int>(a[0]));
-  } else if (makes_a_descriptor(call)) {
-    const ObjectId id = make(result);
+    return;
+  }
+  for (const int made : made_descriptors(call)) {
+    const ObjectId id = make(made);
     note_made(number, id);
     if (call.number == SYS_open || call.number == SYS_openat || call.number == SYS_creat)
       files_.insert(id);
-  } else if (call.number == SYS_pipe || call.number == SYS_pipe2 || call.number == SYS_socketpair) {
-    const uint64_t at = call.number == SYS_socketpair ? a[3] : a[0];
-    for (const auto& effect : call.effects) {
-      if (effect.address != at || effect.bytes.size() != 2 * sizeof(int)) continue;
-      int ends[2];
-      std::memcpy(ends, effect.bytes.data(), sizeof ends);
-      for (const int end : ends) note_made(number, make(end));
-    }
   }
 }
 

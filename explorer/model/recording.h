@@ -59,6 +59,8 @@ class Recording {
   // Open when the program begins.
   const std::map<int, ObjectId>& inherited() const { return inherited_; }
   std::span<const RecordedSignal> signals() const { return signals_; }
+  // Is it a task of a process that the first one made?
+  bool other_process(TaskId task) const { return others_.contains(task); }
   // The kernel's numbers of tasks.
   const std::map<TaskId, int64_t>& tids() const { return tids_; }
 
@@ -78,6 +80,7 @@ class Recording {
   std::set<ObjectId> files_;
   std::map<int, ObjectId> inherited_;
   std::map<TaskId, int64_t> tids_;
+  std::set<TaskId> others_;
   std::vector<RecordedSignal> signals_;
 
   // While it is made.
@@ -86,6 +89,9 @@ class Recording {
   std::set<int> known_;  // descriptors that were open at some time
   ObjectId last_object_ = kStandardError;
 };
+
+// The descriptors that a completed call made of something new, not what dup made; a pair in order.
+std::vector<int> made_descriptors(const event::Syscall& call);
 
 // Which argument is a descriptor, of calls that have one.
 std::optional<size_t> descriptor_argument(const SyscallRequest& request);

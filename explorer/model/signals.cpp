@@ -134,6 +134,23 @@ void Signals::post_due(RunQueue& queue) {
   }
 }
 
+std::vector<int32_t> Signals::outside() const {
+  std::vector<int32_t> numbers;
+  for (const Due& due : outside_)
+    if (std::ranges::count(numbers, due.info.number) == 0) numbers.push_back(due.info.number);
+  return numbers;
+}
+
+bool Signals::place(int32_t number, TaskId task, RunQueue& queue) {
+  const auto first =
+      std::ranges::find_if(outside_, [&](const Due& due) { return due.info.number == number; });
+  if (first == outside_.end()) return false;
+  const SignalInfo info = first->info;
+  outside_.erase(first);
+  post(task, info, queue);
+  return true;
+}
+
 std::optional<SyscallAnswer> Signals::call(const SyscallRequest& request, const GuestMemory& memory,
                                            const std::map<TaskId, int64_t>& tids, RunQueue& queue) {
   const auto& a = request.arguments;

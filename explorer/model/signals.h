@@ -40,6 +40,10 @@ class Signals {
   // When the next signal of the outside is due; kNever: none. Posts all that are due.
   uint64_t next_outside() const { return outside_.empty() ? kNever : outside_.front().due; }
   void post_due(RunQueue& queue);
+  // The numbers of those that are to come; and the first of one number coming now, to `task`.
+  // False: there is none.
+  std::vector<int32_t> outside() const;
+  bool place(int32_t number, TaskId task, RunQueue& queue);
 
  private:
   struct Due {

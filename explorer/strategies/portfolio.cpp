@@ -55,10 +55,13 @@ void Portfolio::learn(const std::vector<std::string>& lessons) {
 }
 
 std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> targets,
-                                          const Pct::Options& estimate) {
+                                          const Pct::Options& estimate,
+                                          std::vector<SignalTarget> signals) {
   std::vector<std::unique_ptr<Strategy>> members;
-  const uint64_t head = 2 * targets.size();
+  const uint64_t head = 2 * (targets.empty() ? signals.size() : targets.size());
   if (!targets.empty()) members.push_back(std::make_unique<RaceDirected>(seed, std::move(targets)));
+  if (!signals.empty())
+    members.push_back(std::make_unique<SignalPlacement>(seed, std::move(signals)));
   for (const uint32_t depth : {2u, 3u}) {
     Pct::Options options = estimate;
     options.depth = depth;
@@ -69,12 +72,20 @@ std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> tar
 }
 
 std::vector<std::string> strategy_names() {
-  return {"portfolio", "race-directed", "pct", "random", "pos", "surw", "rff", "systematic"};
+  return {"portfolio", "race-directed", "signal-placement", "pct", "random", "pos",
+          "surw",      "rff",           "systematic"};
 }
 
 std::unique_ptr<Strategy> make_strategy(const std::string& name, uint64_t seed,
-                                        std::vector<Target> targets, const Pct::Options& estimate) {
-  if (name == "portfolio") return make_portfolio(seed, std::move(targets), estimate);
+                                        std::vector<Target> targets, const Pct::Options& estimate,
+                                        std::vector<SignalTarget> signals) {
+  if (name == "portfolio")
+    return make_portfolio(seed, std::move(targets), estimate, std::move(signals));
+  if (name == "signal-placement") {
+    if (signals.empty())
+      throw std::invalid_argument("the analysis found nothing for the strategy signal-placement");
+    return std::make_unique<SignalPlacement>(seed, std::move(signals));
+  }
   if (name == "race-directed") {
     if (targets.empty())
       throw std::invalid_argument("the analysis found nothing for the strategy race-directed");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "explorer/strategies/pct.h"
+#include "explorer/strategies/signal_placement.h"
 #include "explorer/strategies/strategy.h"
 
 namespace heddle {
@@ -38,14 +39,16 @@ class Portfolio final : public Strategy {
 };
 
 // The explorer's own: each target in both orders first (if there are targets), then in turns more
-// of them and the general strategies. `estimate` tells ticks and accesses.
+// of them, signals at theirs, and the general strategies. `estimate` tells ticks and accesses.
 std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> targets,
-                                          const Pct::Options& estimate);
+                                          const Pct::Options& estimate,
+                                          std::vector<SignalTarget> signals = {});
 
 // The names that make_strategy knows.
 std::vector<std::string> strategy_names();
-// Throws std::invalid_argument for another name, and for race-directed without targets.
+// Throws std::invalid_argument for another name, and for a directed one without targets.
 std::unique_ptr<Strategy> make_strategy(const std::string& name, uint64_t seed,
-                                        std::vector<Target> targets, const Pct::Options& estimate);
+                                        std::vector<Target> targets, const Pct::Options& estimate,
+                                        std::vector<SignalTarget> signals = {});
 
 }  // namespace heddle

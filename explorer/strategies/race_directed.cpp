@@ -6,6 +6,14 @@
 #include <utility>
 
 namespace heddle {
+namespace {
+
+std::vector<Touch> touches(const Situation& situation) {
+  if (situation.touches.empty()) return {{situation.address, situation.size, situation.writes}};
+  return {situation.touches.begin(), situation.touches.end()};
+}
+
+}  // namespace
 
 RaceDirected::RaceDirected(uint64_t seed, std::vector<Target> targets)
     : seed_(seed), targets_(std::move(targets)) {
@@ -67,7 +75,7 @@ Decision RaceDirected::seek(const Situation& situation) {
              deferrals_ < kMostDeferrals) {
     // The other side would be over before the held one is reached.
     ++deferrals_;
-    put_off_.push_back({situation.at.task, situation.address, situation.size, situation.writes});
+    put_off_.push_back({situation.at.task, touches(situation)});
     return another(situation, situation.at.task);
   }
   if (spins_) return another(situation, situation.at.task);
@@ -83,10 +91,8 @@ Decision RaceDirected::begin_hold(const Situation& situation) {
   state_ = State::holding;
   decisions_ = spent_ = 0;
   held_ = situation.at.task;
-  held_address_ = situation.address;
-  held_size_ = situation.size;
-  held_writes_ = situation.writes;
-  const auto meets = [&](const PutOff& p) { return conflicts(p.address, p.size, p.writes); };
+  held_touches_ = touches(situation);
+  const auto meets = [&](const PutOff& p) { return conflicts(p.touches); };
   const auto waiting = std::ranges::find_if(put_off_, meets);
   if (waiting == put_off_.end()) {
     put_off_.clear();
@@ -99,16 +105,20 @@ Decision RaceDirected::begin_hold(const Situation& situation) {
   return {performer_, 1};
 }
 
-bool RaceDirected::conflicts(uint64_t address, uint32_t size, bool writes) const {
-  return (writes || held_writes_) && address < held_address_ + held_size_ &&
-         held_address_ < address + size;
+bool RaceDirected::conflicts(const std::vector<Touch>& touches) const {
+  return std::ranges::any_of(touches, [&](const Touch& a) {
+    return std::ranges::any_of(held_touches_, [&](const Touch& b) {
+      return (a.writes || b.writes) && a.address < b.address + b.size &&
+             b.address < a.address + a.size;
+    });
+  });
 }
 
 Decision RaceDirected::hold(const Situation& situation) {
   if (took_too_long(situation)) return give_up(situation);
   const bool arrives = situation.why == DecisionPoint::access && situation.current_runnable &&
                        situation.at.task != held_;
-  if (arrives && conflicts(situation.address, situation.size, situation.writes)) {
+  if (arrives && conflicts(touches(situation))) {
     state_ = State::performing;
     performer_ = situation.at.task;
     performer_pc_ = situation.at.pc;

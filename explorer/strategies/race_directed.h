@@ -67,7 +67,8 @@ class RaceDirected final : public Strategy {
   bool took_too_long(const Situation& situation);
   Decision go_on(const Situation& situation);
   bool is_runnable(const Situation& situation, TaskId task) const;
-  bool conflicts(uint64_t address, uint32_t size, bool writes) const;
+  // Does what is touched meet what the held task touches, one of both writing?
+  bool conflicts(const std::vector<Touch>& touches) const;
 
   uint64_t seed_;
   std::vector<Target> targets_;
@@ -93,16 +94,12 @@ class RaceDirected final : public Strategy {
   uint32_t jumps_ = 0, seeking_jumps_ = 0;
   TaskId held_ = 0, performer_ = 0;
   uint64_t performer_pc_ = 0;
-  uint64_t held_address_ = 0;
-  uint32_t held_size_ = 0;
-  bool held_writes_ = false;
+  std::vector<Touch> held_touches_;
 
   // In front of the other side.
   struct PutOff {
     TaskId task = 0;
-    uint64_t address = 0;
-    uint32_t size = 0;
-    bool writes = false;
+    std::vector<Touch> touches;
   };
   std::vector<PutOff> put_off_;  // earliest first
 };

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace heddle {
@@ -146,11 +147,9 @@ const std::deque<SignalInfo>& SignalState::pending(TaskId task) const {
 }
 
 bool SignalState::deliverable(TaskId task) const {
-  auto copy = tasks_.at(task).pending;
-  auto process = shared_;
-  const uint64_t mask = tasks_.at(task).mask;
-  return first_deliverable(copy, mask) != copy.end() ||
-         first_deliverable(process, mask) != process.end();
+  const PerTask& own = tasks_.at(task);
+  const auto open = [&](const SignalInfo& info) { return !(own.mask & bit(info.number)); };
+  return std::ranges::any_of(own.pending, open) || std::ranges::any_of(shared_, open);
 }
 
 int64_t SignalState::rt_sigaction(const std::array<uint64_t, 6>& a, const GuestMemory& memory,

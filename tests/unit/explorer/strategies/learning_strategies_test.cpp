@@ -156,7 +156,7 @@ TEST(PortfolioTest, MembersLearnFromTheirOwnRuns) {
 
 TEST(StrategiesTest, AreMadeByName) {
   for (const auto& name : strategy_names()) {
-    const auto strategy = make_strategy(name, 1, {Target{}}, {});
+    const auto strategy = make_strategy(name, 1, {Target{}}, {}, {SignalTarget{}});
     strategy->begin(0);
     const std::string expected = name == "portfolio" ? "race-directed" : name;
     EXPECT_EQ(strategy->name(), expected);

@@ -1,0 +1,2 @@
+#define RAW
+#include "descriptor_reuse.c"
