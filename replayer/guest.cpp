@@ -73,9 +73,8 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
 }
 
 void Guest::place_access_log() {
-  const auto size = layout::kAccessLog.size - kPage;  // the last page stays inaccessible: the guard
   const int64_t got = process_.remote_syscall(
-      SYS_mmap, {layout::kAccessLog.start, size, PROT_READ | PROT_WRITE,
+      SYS_mmap, {layout::kAccessLog.start, layout::kAccessLogUsed, PROT_READ | PROT_WRITE,
                  MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0});
   if (is_error(got)) refuse(got, "placing the access log");
 }

@@ -26,7 +26,7 @@ static_assert(offsetof(heddle_task_state, syscall_entry) == HEDDLE_STATE_SYSCALL
 static_assert(offsetof(heddle_task_state, calls_left) == HEDDLE_STATE_CALLS_LEFT);
 static_assert(sizeof(heddle_task_state) <= 0x1000);
 
-constexpr uint64_t kAccessLogGuard = layout::kAccessLog.end() - 0x1000;
+constexpr uint64_t kAccessLogGuard = layout::kAccessLog.start + layout::kAccessLogUsed;
 
 // Signals that an instruction raises by itself.
 bool synchronous(const siginfo_t& info) {
@@ -495,9 +495,11 @@ void GuestCpu::collect_log(heddle_task_state& state) {
   if (entries.empty()) return;
   process_.memory().read(layout::kAccessLog.start, {reinterpret_cast<uint8_t*>(entries.data()),
                                                     entries.size() * sizeof(heddle_access_entry)});
+  const int64_t granted = hot().ticks_granted;
+  logged_.reserve(logged_.size() + entries.size());
   for (const auto& e : entries)
     logged_.push_back(
-        {e.address, static_cast<Ticks>(hot().ticks_granted - e.ticks_left), e.pc, e.size, e.kind});
+        {e.address, static_cast<Ticks>(granted - e.ticks_left), e.pc, e.size, e.kind});
   state.access_next = layout::kAccessLog.start;
 }
 

@@ -58,7 +58,8 @@ Sandbox::Sandbox() : process_(HostProcess::start_empty()) {
     }
   });
   const auto log = layout::kAccessLog;
-  process_.remote_syscall(SYS_mprotect, {log.start, log.size - kPage, PROT_READ | PROT_WRITE});
+  process_.remote_syscall(SYS_mprotect,
+                          {log.start, layout::kAccessLogUsed, PROT_READ | PROT_WRITE});
   raw_ = process_.thread().extended_state();
 }
 

@@ -19,7 +19,8 @@ class TranslatedProgram {
       : native_(native), holding_(holding), process_(HostProcess::start(native.program)) {
     process_.install();
     const auto log = layout::kAccessLog;
-    process_.remote_syscall(SYS_mprotect, {log.start, log.size - 0x1000, PROT_READ | PROT_WRITE});
+    process_.remote_syscall(SYS_mprotect,
+                            {log.start, layout::kAccessLogUsed, PROT_READ | PROT_WRITE});
     process_.memory().write(native.stack, native.stack_bytes);
     cache_ = std::make_unique<CodeCache>(process_.shared_code(), holding.options);
     cpu_ = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
