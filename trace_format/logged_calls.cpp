@@ -119,6 +119,8 @@ std::vector<Event> read_syscall_log(const std::filesystem::path& file, uint64_t 
     return TraceError(file.string() + " at offset " + std::to_string(offset) + ": " + what);
   };
   const std::vector<char> bytes((std::istreambuf_iterator<char>(in)), {});
+  // Killed while it was being made: still without a byte that is not zero.
+  if (next == 0 && std::ranges::all_of(bytes, [](char byte) { return byte == 0; })) return events;
   heddle_log log{};
   if (bytes.size() < sizeof log) throw damaged(0, "shorter than its header");
   std::memcpy(&log, bytes.data(), sizeof log);

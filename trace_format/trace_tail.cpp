@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -75,6 +76,8 @@ std::vector<Event> TraceTail::read(const std::filesystem::path& file, uint64_t n
   const auto damaged = [&](const std::string& what) {
     return TraceError(file.string() + " at offset " + std::to_string(offset) + ": " + what);
   };
+  // Killed while it was being made: still without a byte that is not zero.
+  if (next == 0 && std::ranges::all_of(bytes, [](char byte) { return byte == 0; })) return events;
   Header header{};
   if (bytes.size() < sizeof header) throw damaged("shorter than its header");
   std::memcpy(&header, bytes.data(), sizeof header);

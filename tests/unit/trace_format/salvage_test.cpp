@@ -207,6 +207,17 @@ void expect_damage_shows(const fs::path& directory, const fs::path& file, size_t
   }
 }
 
+TEST_F(Salvage, FilesThatWereJustBeingMadeHaveNothing) {
+  std::filesystem::create_directories(directory_);
+  put(directory_ / "events", {});
+  for (const size_t size : {size_t{0}, size_t{4096}}) {
+    for (const auto* name : {"tail", "log"}) put(directory_ / name, std::string(size, '\0'));
+    TraceReader reader(directory_);
+    EXPECT_FALSE(reader.next());
+    EXPECT_NE(reader.cut_off(), "");
+  }
+}
+
 TEST_F(Salvage, ADamagedTailIsAnError) {
   write(4, 6);
   size_t used = 0;
