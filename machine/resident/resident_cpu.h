@@ -59,8 +59,9 @@ class ResidentCpu {
   FaultHandler faults_;
   CodeCache cache_;
   std::optional<translator::Stop> exact_;  // of the throw-away translation that runs
-  std::unordered_map<uint32_t, const translator::ExitSite*> sites_;  // by heddle_resident_state::exit
-  std::unordered_map<uint64_t, uint64_t> dead_flags_;                // by pc
+  std::unordered_map<uint32_t, const translator::ExitSite*>
+      sites_;                                          // by heddle_resident_state::exit
+  std::unordered_map<uint64_t, uint64_t> dead_flags_;  // by pc
 };
 
 }  // namespace heddle

@@ -90,8 +90,8 @@ class GuestCpu {
   // After a `signal` exit: lets the guest run on as it was, or (soon) to the next tick or system
   // call, whichever is first: a budget or a syscall exit. The signal is not delivered.
   void keep_running(bool soon);
-  // After a `signal` exit: the thread has executed nothing since start(), so the context given there
-  // is the task's state, and the signal may be delivered at once.
+  // After a `signal` exit: the thread has executed nothing since start(), so the context given
+  // there is the task's state, and the signal may be delivered at once.
   bool at_start() const;
   // How many calls the runtime may serve in a run of this task from the next start() on, where it
   // records. None at first.
