@@ -9,6 +9,11 @@
 
 namespace heddle {
 
+// Can there be memory at that address? With 48-bit addresses: four levels of page tables.
+inline bool canonical(uint64_t address) {
+  return static_cast<int64_t>(address << 16) >> 16 == static_cast<int64_t>(address);
+}
+
 class GuestMemory {
  public:
   virtual ~GuestMemory() = default;

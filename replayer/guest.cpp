@@ -79,14 +79,6 @@ void Guest::place_access_log() {
   if (is_error(got)) refuse(got, "placing the access log");
 }
 
-void Guest::translate_with(const translator::Options& options) {
-  const bool logs = cache_->options().log_accesses || cache_->options().calls;
-  if (!logs && (options.log_accesses || options.calls)) place_access_log();
-  auto fresh = std::make_shared<CodeCache>(process_.renew_code(process_.thread()), options);
-  cpu_->use(*fresh);
-  cache_ = std::move(fresh);
-}
-
 Guest::~Guest() {
   try {
     process_.kill();

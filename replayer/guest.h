@@ -41,8 +41,6 @@ class Guest {
   pid_t host_pid() const { return process_.pid(); }
   GuestCpu& cpu() { return *cpu_; }
   CodeCache& cache() { return *cache_; }
-  // From now on its code is translated with these options. No task is inside of an instruction.
-  void translate_with(const translator::Options& options);
   bool has_task(TaskId task) const { return tasks_.contains(task); }
   TaskContext& task(TaskId task);
   TaskId current() const { return current_; }

@@ -171,9 +171,14 @@ void Replayer::reach(const Event& event) {
   check_held(place.task, nullptr);
   held_.clear();
   if (before_call) before_call_.insert(place.task);
-  if (event.registers && *event.registers != context.registers)
-    throw Divergence(event.number, place.task, describe(event.body) + " with recorded registers",
-                     differing_registers(*event.registers, context.registers));
+  if (event.registers && *event.registers != context.registers) {
+    Registers recorded = *event.registers;
+    clear_dead_flags(recorded, guest().memory());
+    clear_dead_flags(context.registers, guest().memory());
+    if (recorded != context.registers)
+      throw Divergence(event.number, place.task, describe(event.body) + " with recorded registers",
+                       differing_registers(recorded, context.registers));
+  }
 }
 
 void Replayer::advance(const Event& event) {
@@ -202,14 +207,6 @@ bool Replayer::hold(const Event& event) {
 bool Replayer::is_behind_held(const Place& place) const {
   const Place& call = held_.last().place;
   return place.ticks == call.ticks && place.pc == call.pc + 2;
-}
-
-void Replayer::translate_with(const translator::Options& options) {
-  catch_up();
-  options_ = options;
-  std::set<Guest*> guests;
-  for (const auto& [task, process] : tasks_) guests.insert(process->guest.get());
-  for (Guest* guest : guests) guest->translate_with(options);
 }
 
 void Replayer::catch_up() {

@@ -197,9 +197,7 @@ Exit ResidentCpu::go(TaskContext& context, ExtendedRegisters& extended, Ticks bu
 }
 
 std::optional<Exit> ResidentCpu::left(TaskContext& context) {
-  Exit out;
   const translator::ExitSite* at = site();
-  out.site = at;
   const uint64_t pc = at->pc;
   if (at->kind == ExitKind::link) {
     state_->resume =
@@ -208,58 +206,14 @@ std::optional<Exit> ResidentCpu::left(TaskContext& context) {
   }
   if (at->kind == ExitKind::returned) return transferred(context, true);
   settle(context, pc, at->spills, at->phase);
-  const auto fault = [&](int signo, int code, uint64_t address) {
-    out.kind = Exit::Kind::fault;
-    out.info.si_signo = signo;
-    out.info.si_code = code;
-    out.info.si_addr = reinterpret_cast<void*>(address);
-    return out;
-  };
-  switch (at->kind) {
-    case ExitKind::budget:
-      out.kind = Exit::Kind::budget;
-      return out;
-    case ExitKind::syscall:
-      out.kind = Exit::Kind::syscall;
-      return out;
-    case ExitKind::special:
-      out.kind = Exit::Kind::special;
-      return out;
-    case ExitKind::point:
-      out.kind = Exit::Kind::point;
-      return out;
-    case ExitKind::hook:
-      out.kind = Exit::Kind::hook;
-      return out;
-    case ExitKind::stop:
-      out.kind = Exit::Kind::stop;
-      return out;
-    case ExitKind::trap:
-      // The breakpoint instruction is behind the guest when its signal comes.
-      context.registers[Register::rip] = pc + at->length;
-      if (memory_.load<uint8_t>(pc + at->length - 1) == 0xf1)  // int1
-        return fault(SIGTRAP, TRAP_BRKPT, pc + at->length);
-      return fault(SIGTRAP, SI_KERNEL, 0);
-    case ExitKind::illegal:
-      return fault(SIGILL, ILL_ILLOPN, pc);
-    case ExitKind::unreadable: {
-      const uint64_t missing = pc + at->length;
-      const bool mapped = !layout::machines_own(missing) && memory_.load<uint8_t>(missing);
-      return fault(SIGSEGV, mapped ? SEGV_ACCERR : SEGV_MAPERR, missing);
-    }
-    default: {
-      char where[32];
-      std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(pc));
-      throw std::runtime_error("unsupported instruction at " + std::string(where));
-    }
-  }
+  return exit_of(*at, context, memory_);
 }
 
 // An indirect transfer that no pad is known for, or that may lead to a stop.
 std::optional<Exit> ResidentCpu::transferred(TaskContext& context, bool returns) {
   auto& saved = state_->task.saved;
   const uint64_t target = saved[static_cast<size_t>(Register::r11)];
-  if (static_cast<int64_t>(target << 16) >> 16 != static_cast<int64_t>(target)) {
+  if (!canonical(target)) {
     // The transfer faults itself, as if it had not begun.
     const auto* transfer = cache_.transfer_at(HEDDLE_HOT_STATE->transfer);
     if (!transfer) throw std::logic_error("an indirect transfer from nowhere");

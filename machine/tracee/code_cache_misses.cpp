@@ -17,11 +17,6 @@ void set(uint64_t& field, uint64_t value) {
   std::atomic_ref(field).store(value, std::memory_order_seq_cst);
 }
 
-// With 48-bit addresses: four levels of page tables.
-bool canonical(uint64_t address) {
-  return static_cast<int64_t>(address << 16) >> 16 == static_cast<int64_t>(address);
-}
-
 bool mapped(const GuestMemory& memory, uint64_t address) {
   uint8_t byte;
   return memory.read(address, {&byte, 1}) == 1;

@@ -55,6 +55,70 @@ void TaskContext::restart_call() {
   registers[Register::r11] = registers[Register::rflags];
 }
 
+void clear_dead_flags(Registers& registers, const GuestMemory& memory) {
+  registers[Register::rflags] = translator::canonical_flags(
+      GuestCode(memory), registers[Register::rip], registers[Register::rflags]);
+}
+
+Exit exit_of(const translator::ExitSite& site, TaskContext& context, const GuestMemory& memory) {
+  Exit out;
+  out.site = &site;
+  const uint64_t pc = site.pc;
+  const auto fault = [&](int signo, int code, uint64_t address) {
+    out.kind = Exit::Kind::fault;
+    out.info.si_signo = signo;
+    out.info.si_code = code;
+    out.info.si_addr = reinterpret_cast<void*>(address);
+    return out;
+  };
+  switch (site.kind) {
+    case ExitKind::budget:
+      out.kind = Exit::Kind::budget;
+      return out;
+    case ExitKind::syscall:
+      out.kind = Exit::Kind::syscall;
+      return out;
+    case ExitKind::special:
+      out.kind = Exit::Kind::special;
+      return out;
+    case ExitKind::point:
+      out.kind = Exit::Kind::point;
+      return out;
+    case ExitKind::hook:
+      out.kind = Exit::Kind::hook;
+      return out;
+    case ExitKind::stop:
+      out.kind = Exit::Kind::stop;
+      return out;
+    case ExitKind::trap:
+      // The breakpoint instruction is behind the guest when its signal comes.
+      context.registers[Register::rip] = pc + site.length;
+      if (memory.load<uint8_t>(pc + site.length - 1) == 0xf1)  // int1
+        return fault(SIGTRAP, TRAP_BRKPT, pc + site.length);
+      return fault(SIGTRAP, SI_KERNEL, 0);
+    case ExitKind::illegal:
+      return fault(SIGILL, ILL_ILLOPN, pc);
+    case ExitKind::unreadable: {
+      const uint64_t at = pc + site.length;
+      const bool mapped = !layout::machines_own(at) && memory.load<uint8_t>(at);
+      return fault(SIGSEGV, mapped ? SEGV_ACCERR : SEGV_MAPERR, at);
+    }
+    default:
+      break;
+  }
+  std::array<uint8_t, 15> bytes{};
+  const size_t got = memory.read(pc, bytes);
+  std::string text;
+  for (size_t i = 0; i < got; ++i) {
+    char hex[4];
+    std::snprintf(hex, sizeof hex, " %02x", bytes[i]);
+    text += hex;
+  }
+  char where[32];
+  std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(pc));
+  throw std::runtime_error("unsupported instruction at " + std::string(where) + ", bytes" + text);
+}
+
 GuestCpu::GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot)
     : process_(process),
       cache_(&cache),
@@ -211,7 +275,7 @@ std::optional<uint64_t> GuestCpu::go_on(const translator::ExitSite& site, user_r
                       : cache_->enter(site.pc, !site.spills.empty(), memory);
   } else {
     const uint64_t target = regs.r11;
-    if (static_cast<int64_t>(target << 16) >> 16 != static_cast<int64_t>(target)) {
+    if (!canonical(target)) {
       const auto* transfer = cache_->transfer_at(hot().transfer);
       if (!transfer) throw std::logic_error("an indirect transfer from nowhere");
       return static_cast<uint64_t>(int64_t{transfer->stack_change});
@@ -274,8 +338,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
                                    ? hot().spill[slot]
                                    : host.values[slot - translator::Spill::kHeld];
     context.registers[Register::rip] = pc;
-    context.registers[Register::rflags] =
-        translator::canonical_flags(GuestCode(memory), pc, context.registers[Register::rflags]);
+    clear_dead_flags(context.registers, memory);
     context.ticks = static_cast<Ticks>(ticks_of(hot())) + uncounted;
     context.phase = phase;
     context.split_value = phase == 0 ? 0 : state.split_value;
@@ -334,54 +397,9 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         return std::nullopt;
       }
       settle(pc, site->spills, site->phase);
-      switch (site->kind) {
-        case ExitKind::budget:
-          out.kind = Exit::Kind::budget;
-          return out;
-        case ExitKind::syscall:
-          out.kind = Exit::Kind::syscall;
-          out.waits = state.planned.waits != 0;
-          return out;
-        case ExitKind::special:
-          out.kind = Exit::Kind::special;
-          return out;
-        case ExitKind::point:
-          out.kind = Exit::Kind::point;
-          return out;
-        case ExitKind::hook:
-          out.kind = Exit::Kind::hook;
-          return out;
-        case ExitKind::stop:
-          out.kind = Exit::Kind::stop;
-          return out;
-        case ExitKind::trap:
-          // The breakpoint instruction is behind the guest when its signal comes.
-          context.registers[Register::rip] = pc + site->length;
-          if (memory.load<uint8_t>(pc + site->length - 1) == 0xf1)  // int1
-            return fault(SIGTRAP, TRAP_BRKPT, pc + site->length);
-          return fault(SIGTRAP, SI_KERNEL, 0);
-        case ExitKind::illegal:
-          return fault(SIGILL, ILL_ILLOPN, pc);
-        case ExitKind::unreadable: {
-          const uint64_t at = pc + site->length;
-          const bool mapped = !layout::machines_own(at) && memory.load<uint8_t>(at);
-          return fault(SIGSEGV, mapped ? SEGV_ACCERR : SEGV_MAPERR, at);
-        }
-        default:
-          break;
-      }
-      std::array<uint8_t, 15> bytes{};
-      const size_t got = memory.read(pc, bytes);
-      std::string text;
-      for (size_t i = 0; i < got; ++i) {
-        char hex[4];
-        std::snprintf(hex, sizeof hex, " %02x", bytes[i]);
-        text += hex;
-      }
-      char where[32];
-      std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(pc));
-      throw std::runtime_error("unsupported instruction at " + std::string(where) + ", bytes" +
-                               text);
+      out = exit_of(*site, context, memory);
+      if (site->kind == ExitKind::syscall) out.waits = state.planned.waits != 0;
+      return out;
     }
   }
   if (synchronous(info)) {

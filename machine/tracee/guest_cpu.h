@@ -26,6 +26,10 @@ struct TaskContext {
   void restart_call();
 };
 
+// The status flags that no code behind rip reads become zero, as they are where the guest's own
+// code leads to an exit: a call that the supervisor completed keeps them.
+void clear_dead_flags(Registers& registers, const GuestMemory& memory);
+
 // Why the guest's code stopped running.
 struct Exit {
   enum class Kind : uint8_t {
@@ -47,6 +51,11 @@ struct Exit {
   const translator::ExitSite* site = nullptr;
   bool waits = false;  // syscall: the runtime tried it, and it would wait
 };
+
+// The exit that the task takes at `site` with its state settled there: not for link and returned. A
+// trap leaves the breakpoint behind it. Throws std::runtime_error with the bytes of an instruction
+// that cannot be run.
+Exit exit_of(const translator::ExitSite& site, TaskContext& context, const GuestMemory& memory);
 
 // An entry of the access log: an access about to be made, or a watched call.
 struct LogEntry {
