@@ -41,6 +41,7 @@ void Recorder::restore_mask(Task& task) {
 // The signal's handler is entered; false where it has none that could be.
 bool Recorder::handle(Task& task, const SignalInfo& info, bool synchronous) {
   if (task.signals().disposition(info.number) != SignalState::Disposition::handle) return false;
+  clear_dead_flags(task.context.registers, task.memory());
   const Registers before = task.context.registers;
   if (!enter_handler(task.context, task.thread(), task.memory(), task.signals(), info,
                      task.saved_mask))

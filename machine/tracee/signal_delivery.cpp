@@ -87,6 +87,7 @@ std::optional<LastFault> fault_of(const siginfo_t& info, const GuestMemory& memo
 bool enter_handler(TaskContext& context, RawExtendedState& extended, GuestMemory& memory,
                    SignalState& signals, const SignalInfo& info, std::optional<uint64_t> restored) {
   const TaskId task = context.task;
+  clear_dead_flags(context.registers, memory);
   siginfo_t details;
   std::memcpy(&details, info.siginfo.data(), sizeof details);
   if (const auto fault = fault_of(details, memory, context.registers, signals.last_fault(task)))
