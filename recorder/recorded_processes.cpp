@@ -128,6 +128,9 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       auto space = std::make_shared<Space>();
       space->process = HostProcess::adopt(born, task.host());
       space->cache = task.process->space->cache;
+      if (memory.has_writable_code())  // what it writes there is its own
+        space->cache =
+            space->cache->copy(space->process.make_code_private(born, space->cache->used()));
       space->files = task.process->space->files;
       space->large_scratch = task.process->space->large_scratch;
       fresh->process->space = std::move(space);

@@ -19,6 +19,10 @@ constexpr int kRestartSys = -512, kRestartNoIntr = -513, kRestartNoHand = -514,
               kRestartBlock = -516;  // include/linux/errno.h
 constexpr int kQuickPolls = 200;     // looks at a call that may block before the token goes on
 
+uint64_t page_up(uint64_t n) {
+  return (n + kCodePage - 1) & ~(kCodePage - 1);
+}
+
 // Has the kernel begun the call, and not been told that it is over?
 bool in_call(const user_regs_struct& regs) {
   return regs.orig_rax != ~0ull;
@@ -66,6 +70,7 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
     task.signals().set_mask(task.id, *mask);
   }
   if (blocking && !alone) redirect(task, call);
+  let_kernel_write(task, call);
   // MADV_FREE leaves it to the kernel when pages are lost: at once is one of its choices.
   if (entry.number == SYS_madvise && arguments[2] == MADV_FREE) call.actual[2] = MADV_DONTNEED;
   call.inputs = inputs(entry, call.actual, memory);
@@ -96,6 +101,16 @@ void Recorder::redirect(Task& task, Call& call) {
   if (!area) return;
   call.redirection = Redirection::make(wanted, call.arguments, *area, memory);
   if (call.redirection) call.actual = call.redirection->arguments();
+}
+
+// The kernel finds the protections that the guest gave to what the call is about.
+void Recorder::let_kernel_write(Task& task, const Call& call) {
+  auto& memory = task.memory();
+  if (memory.watched().empty()) return;
+  if (call.entry->number == SYS_mremap)
+    task.cpu->let_write(call.actual[0], page_up(call.actual[1]));
+  for (const auto& buffer : buffers(*call.entry, call.actual, memory))
+    if (buffer.written) task.cpu->let_write(buffer.address, buffer.size);
 }
 
 // Memory of the task's own of that size; nothing where it would be too much.
@@ -240,6 +255,13 @@ void Recorder::code_changed(Task& task, uint64_t start, uint64_t size, bool exec
       if (other->process->space.get() == &space) other->cpu->use(*space.cache);
   }
   if (held) space.cache->invalidate(start, size);
+}
+
+// The program mapped, unmapped or protected this.
+void Recorder::mapping_changed(Task& task, uint64_t start, uint64_t size, bool executable) {
+  for (const uint64_t page : task.host().mapping_changed(start, size))
+    code_changed(task, page, kCodePage, false);
+  code_changed(task, start, size, executable);
 }
 
 }  // namespace heddle

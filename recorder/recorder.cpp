@@ -232,7 +232,7 @@ void Recorder::hash_state(Task& task) {
   task.next_hash = task.context.ticks + options_.hash_every;
   event::StateHash hash;
   hash.extended = hash_extended(canonical_state(task.cpu->thread().extended_state()));
-  hash.memory = hash_memory(task.host().pid(), task.memory());
+  hash.memory = hash_memory(task.memory());
   append(task, hash);
 }
 

@@ -63,6 +63,7 @@ class Recorder {
   // recorded_syscalls.cpp
   void syscall(Task& task);
   void start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
+  void let_kernel_write(Task& task, const Call& call);
   bool call_stopped(Task& task, int status);  // true: the call is complete
   void write_call(Task& task);
   void virtual_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
@@ -71,6 +72,7 @@ class Recorder {
   std::optional<uint64_t> scratch(Task& task, uint64_t size);
   std::vector<MemoryEffect> effects_of(Task& task, Call& call);
   void code_changed(Task& task, uint64_t start, uint64_t size, bool executable);
+  void mapping_changed(Task& task, uint64_t start, uint64_t size, bool executable);
 
   // recorded_mappings.cpp; a text says why the trace is tainted
   void follow_image(Task& task, const event::Exec& image);

@@ -97,6 +97,11 @@ std::unique_ptr<Guest> Guest::copied() {
   std::unique_ptr<Guest> copy(new Guest());
   copy->process_ = process_.fork_checkpoint();
   copy->cache_ = cache_;
+  if (process_.memory().has_writable_code()) {
+    // What it writes there is its own.
+    auto& own = copy->process_;
+    copy->cache_ = cache_->copy(own.make_code_private(own.thread(), cache_->used()));
+  }
   copy->files_ = files_;
   copy->tasks_ = tasks_;
   copy->extended_ = extended_;
@@ -104,7 +109,8 @@ std::unique_ptr<Guest> Guest::copied() {
   copy->brk_start_ = brk_start_;
   copy->brk_ = brk_;
   copy->shared_ = shared_;
-  copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, *cache_, copy->process_.thread(), 1);
+  copy->cpu_ =
+      std::make_unique<GuestCpu>(copy->process_, *copy->cache_, copy->process_.thread(), 1);
   return copy;
 }
 
@@ -166,6 +172,17 @@ void Guest::code_changed(uint64_t start, uint64_t size, bool executable) {
     cpu_->use(*cache_);
   }
   if (held) cache_->invalidate(start, size);
+}
+
+void Guest::shared_code_changed() {
+  for (const uint64_t page : memory().watched().take_shared()) code_changed(page, kCodePage, false);
+}
+
+// The guest mapped, unmapped or protected this.
+void Guest::mapping_changed(uint64_t start, uint64_t size, bool executable) {
+  for (const uint64_t page : process_.mapping_changed(start, size))
+    code_changed(page, kCodePage, false);
+  code_changed(start, size, executable);
 }
 
 void Guest::remove_task(TaskId task) {

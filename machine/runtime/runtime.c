@@ -107,6 +107,16 @@ static inline struct decision futex(const struct heddle_task_state* state) {
   return (struct decision){kAnswer, -kAgain};
 }
 
+/* Writes to what the kernel is about to: where the guest's protection lets it but the machine's
+ * does not, since it watches code there, a fault tells the supervisor, and the kernel would answer
+ * EFAULT. The buffer is smaller than a page. */
+static inline void touch(uint64_t address, uint32_t size) {
+  volatile uint8_t* first = (volatile uint8_t*)address;
+  volatile uint8_t* last = first + size - 1;
+  *first = *first;
+  *last = *last;
+}
+
 static inline struct decision record(struct heddle_task_state* state, struct heddle_log* log) {
   const uint32_t used = (uint32_t)log->used;
   if (state->calls_left == 0 || used >= log->capacity) return decline();
@@ -128,6 +138,7 @@ static inline struct decision record(struct heddle_task_state* state, struct hed
     return decline();
   }
   if (decision.act == kDecline) return decline();
+  if (address != 0) touch(address, size);
   --state->calls_left;
   struct heddle_log_entry* entry = entries(log) + used;
   entry->ticks = ticks();

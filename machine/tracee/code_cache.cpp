@@ -269,6 +269,21 @@ uint64_t CodeCache::enter_exact(uint64_t pc, translator::Stop stop, const GuestM
   return fragment.at(pc)->entry();
 }
 
+uint64_t CodeCache::enter_once(uint64_t pc, const GuestMemory& memory) {
+  auto options = options_;
+  options.fast = false;
+  options.max_instructions = 1;
+  // What these add for the instruction was done before it faulted.
+  options.log_accesses = false;
+  options.points = options.hooks = nullptr;
+  return translate(pc, memory, options)->entry();
+}
+
+bool CodeCache::translates(uint64_t at, uint64_t start, uint64_t size) const {
+  const Block* block = block_at(at);
+  return block && block->translation.pc < start + size && block->translation.end > start;
+}
+
 const CodeCache::Block* CodeCache::block_at(uint64_t host) const {
   for (size_t i = 0; i < layout::kArenas.size(); ++i) {
     if (!layout::kArenas[i].contains(host)) continue;
@@ -314,6 +329,7 @@ const translator::IndirectTransfer* CodeCache::transfer_at(uint64_t transfer) co
 }
 
 bool CodeCache::holds(uint64_t start, uint64_t size) const {
+  if (size == 0) return false;
   for (uint64_t page = start >> 12; page <= (start + size - 1) >> 12; ++page) {
     const auto found = pages_.find(page);
     if (found == pages_.end()) continue;

@@ -34,6 +34,11 @@ class CodeCache {
   // A throw-away translation from `pc` on that leaves at `stop`.
   uint64_t enter_exact(uint64_t pc, translator::Stop stop, const GuestMemory& memory);
 
+  // A throw-away translation of the one instruction at `pc`, which goes on through a link exit.
+  uint64_t enter_once(uint64_t pc, const GuestMemory& memory);
+  // Does the code at host address `at` stand for guest code of [start, start+size)?
+  bool translates(uint64_t at, uint64_t start, uint64_t size) const;
+
   // The exit whose int3 is at host address `at`, or null.
   const translator::ExitSite* exit_at(uint64_t at) const;
 

@@ -144,6 +144,21 @@ void GuestCpu::grant(Ticks ticks, Ticks budget) {
   hot().ticks_granted = static_cast<int64_t>(ticks + budget - 1);
 }
 
+template <typename Enter>
+uint64_t GuestCpu::code(Enter enter) {
+  for (const uint64_t page : process_.memory().take_written()) cache_->invalidate(page, kCodePage);
+  const uint64_t host = enter();
+  process_.watch_code(thread_);
+  return host;
+}
+
+bool GuestCpu::let_write(uint64_t start, uint64_t size) {
+  if (process_.memory().watched().within(start, size).empty()) return false;
+  for (const uint64_t page : process_.let_write(thread_, start, size))
+    cache_->invalidate(page, kCodePage);
+  return true;
+}
+
 void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t points) {
   if (budget == 0 || points == 0) throw std::logic_error("a run needs a budget");
   heddle_task_state state = load_state();
@@ -161,10 +176,9 @@ void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) 
   store_state(context, budget, points);
   auto regs = to_host(context.registers, thread_.registers());
   const uint64_t pc = context.registers[Register::rip];
-  if (context.phase == 0)
-    regs.rip = enter(pc, regs);
-  else
-    regs.rip = cache_->enter_split(pc, process_.memory());
+  regs.rip = code([&] {
+    return context.phase == 0 ? enter(pc, regs) : cache_->enter_split(pc, process_.memory());
+  });
   regs.gs_base = state_;
   thread_.set_registers(regs);
   thread_.resume();
@@ -183,7 +197,9 @@ uint64_t GuestCpu::enter(uint64_t pc, const user_regs_struct& regs) {
 void GuestCpu::start_exact(const TaskContext& context, translator::Stop stop) {
   store_state(context, 1, kUnlimited);
   auto regs = to_host(context.registers, thread_.registers());
-  regs.rip = cache_->enter_exact(context.registers[Register::rip], stop, process_.memory());
+  regs.rip = code([&] {
+    return cache_->enter_exact(context.registers[Register::rip], stop, process_.memory());
+  });
   regs.gs_base = state_;
   thread_.set_registers(regs);
   thread_.resume();
@@ -243,7 +259,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
     if (const auto* site = cache_->exit_at(regs.rip - 1)) {
       out.site = site;
       if (site->kind == ExitKind::link) {
-        regs.rip = cache_->enter(site->pc, !site->spills.empty(), memory);
+        regs.rip = code([&] { return cache_->enter(site->pc, !site->spills.empty(), memory); });
         thread_.set_registers(regs);
         thread_.resume();
         return std::nullopt;
@@ -312,10 +328,29 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{transfer->stack_change});
       return fault(SIGSEGV, SI_KERNEL, 0);
     }
-    regs.rip = cache_->enter_indirect(target, memory);
+    regs.rip = code([&] { return cache_->enter_indirect(target, memory); });
     thread_.set_registers(regs);
     thread_.resume();
     return std::nullopt;
+  }
+  if (synchronous(info) && info.si_signo == SIGSEGV && info.si_code == SEGV_ACCERR) {
+    const auto address = reinterpret_cast<uint64_t>(info.si_addr);
+    if (let_write(address, 1)) {
+      const auto* origin = cache_->origin_at(regs.rip);
+      const uint64_t page = address & ~(kCodePage - 1);
+      if (origin && cache_->translates(regs.rip, page, kCodePage)) {
+        // It may write to what follows it.
+        state = load_state();
+        settle(origin->pc, origin->spills, 0);
+        hot().ticks_left -= origin->uncounted;
+        regs = to_host(context.registers, regs);
+        regs.rip = cache_->enter_once(origin->pc, memory);
+        memory.take_unwatched();
+        thread_.set_registers(regs);
+      }
+      thread_.resume();
+      return std::nullopt;
+    }
   }
   if (synchronous(info)) {
     // The runtime touched memory that the guest named and does not have.

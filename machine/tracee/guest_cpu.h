@@ -107,12 +107,19 @@ class GuestCpu {
   static user_regs_struct to_host(const Registers& registers, const user_regs_struct& base);
   Registers to_guest(const user_regs_struct& regs) const;
 
+  // The guest is about to write to [start, start+size), or the kernel on its behalf: where that is
+  // watched code it may, and the translations go. The thread is stopped. Whether any was.
+  bool let_write(uint64_t start, uint64_t size);
+
  private:
   heddle_task_state load_state() const;
   heddle_hot_state& hot() const;
   void grant(Ticks ticks, Ticks budget);
   uint64_t enter(uint64_t pc, const user_regs_struct& regs);
   bool retreat();
+  // The code that `enter` of the cache gives, watched for changes.
+  template <typename Enter>
+  uint64_t code(Enter enter);
   void store_state(const TaskContext& context, Ticks budget, uint64_t points);
 
   void collect_log(heddle_task_state& state);
