@@ -218,9 +218,8 @@ void Block::copy_far(const Instruction& in, uint64_t address) {
     code[raw.vex.offset + 1] |= 0x20;
   if (in.info.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP) code[raw.xop.offset + 1] |= 0x20;
   if (in.info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) code[raw.evex.offset + 1] |= 0x60;
-  const Spill spilled{*scratch, 3};
   spill(*scratch, 3);
-  origin(in.pc, lent_ ? Spills{spilled, kLentR10, kLentR11} : Spills{spilled});
+  origin(in.pc, spills().with({*scratch, 3}));
   check(a_.mov(gp(*scratch), imm(address)), "a far address");
   check(a_.embed(code.data(), modrm + 1), "a copied instruction");
   check(a_.embed(code.data() + rest, in.info.length - rest), "a copied instruction");

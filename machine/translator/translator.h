@@ -66,6 +66,12 @@ class Spills {
   const Spill* begin() const { return list_.data(); }
   const Spill* end() const { return list_.data() + count_; }
   bool empty() const { return count_ == 0; }
+  // These and one more.
+  constexpr Spills with(Spill spill) const {
+    Spills more = *this;
+    more.list_.at(more.count_++) = spill;
+    return more;
+  }
 
  private:
   std::array<Spill, 3> list_{};
