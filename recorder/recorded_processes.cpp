@@ -128,9 +128,6 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       auto space = std::make_shared<Space>();
       space->process = HostProcess::adopt(born, task.host());
       space->cache = task.process->space->cache;
-      if (memory.has_writable_code())  // what it writes there is its own
-        space->cache =
-            space->cache->copy(space->process.make_code_private(born, space->cache->used()));
       space->files = task.process->space->files;
       space->large_scratch = task.process->space->large_scratch;
       fresh->process->space = std::move(space);
@@ -138,7 +135,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   }
   Space& space = *fresh->process->space;
   fresh->slot = space.take_slot();
-  fresh->cpu = std::make_unique<GuestCpu>(space.process, *space.cache, born, fresh->slot);
+  fresh->cpu = std::make_unique<GuestCpu>(space.process, space.cache, born, fresh->slot);
   auto& r = fresh->context.registers;
   r = before;
   r[Register::rip] += 2;
@@ -231,7 +228,7 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
   task.clear_tid = 0;
   task.robust_list = 0;
   task.saved_mask.reset();
-  task.cpu = std::make_unique<GuestCpu>(task.host(), *process->space->cache, task.host().thread(),
+  task.cpu = std::make_unique<GuestCpu>(task.host(), process->space->cache, task.host().thread(),
                                         task.slot);
   task.context.registers = task.cpu->to_guest(task.thread().registers());
   task.context.phase = 0;

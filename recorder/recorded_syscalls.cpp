@@ -248,12 +248,7 @@ void Recorder::write_call(Task& task) {
 void Recorder::code_changed(Task& task, uint64_t start, uint64_t size, bool executable) {
   Space& space = *task.process->space;
   const bool held = space.cache->holds(start, size);
-  if ((held || executable) && space.cache.use_count() > 1) {
-    space.cache =
-        space.cache->copy(space.process.make_code_private(task.thread(), space.cache->used()));
-    for (auto& [id, other] : tasks_)
-      if (other->process->space.get() == &space) other->cpu->use(*space.cache);
-  }
+  if (held || executable) task.cpu->own_code();
   if (held) space.cache->invalidate(start, size);
 }
 

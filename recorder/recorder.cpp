@@ -27,7 +27,7 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
   task->process->space = new_space(HostProcess::start(program));
   task->process->pid = root_ = task->host().pid();
   task->signals().add_task(1, 0);
-  task->cpu = std::make_unique<GuestCpu>(task->host(), *task->process->space->cache,
+  task->cpu = std::make_unique<GuestCpu>(task->host(), task->process->space->cache,
                                          task->host().thread(), task->slot);
   task->context.task = 1;
   task->context.registers = task->cpu->to_guest(task->host().thread().registers());

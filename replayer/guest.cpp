@@ -71,7 +71,7 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
   }
   apply(exec.contents);
   brk_start_ = brk_ = exec.brk;
-  cpu_ = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
+  cpu_ = std::make_unique<GuestCpu>(process_, cache_, process_.thread(), 1);
   TaskContext first;
   first.task = current_ = at.task;
   first.ticks = at.ticks;
@@ -97,11 +97,6 @@ std::unique_ptr<Guest> Guest::copied() {
   std::unique_ptr<Guest> copy(new Guest());
   copy->process_ = process_.fork_checkpoint();
   copy->cache_ = cache_;
-  if (process_.memory().has_writable_code()) {
-    // What it writes there is its own.
-    auto& own = copy->process_;
-    copy->cache_ = cache_->copy(own.make_code_private(own.thread(), cache_->used()));
-  }
   copy->files_ = files_;
   copy->tasks_ = tasks_;
   copy->extended_ = extended_;
@@ -109,8 +104,7 @@ std::unique_ptr<Guest> Guest::copied() {
   copy->brk_start_ = brk_start_;
   copy->brk_ = brk_;
   copy->shared_ = shared_;
-  copy->cpu_ =
-      std::make_unique<GuestCpu>(copy->process_, *copy->cache_, copy->process_.thread(), 1);
+  copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, copy->cache_, copy->process_.thread(), 1);
   return copy;
 }
 
@@ -167,10 +161,7 @@ std::unique_ptr<Guest> Guest::fork_process(TaskId parent, TaskId child,
 // Translations of changed code go. Where copies share them, this guest gets its own first.
 void Guest::code_changed(uint64_t start, uint64_t size, bool executable) {
   const bool held = cache_->holds(start, size);
-  if ((held || executable) && cache_.use_count() > 1) {
-    cache_ = cache_->copy(process_.make_code_private(process_.thread(), cache_->used()));
-    cpu_->use(*cache_);
-  }
+  if (held || executable) cpu_->own_code();
   if (held) cache_->invalidate(start, size);
 }
 

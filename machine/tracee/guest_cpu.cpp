@@ -59,9 +59,10 @@ void TaskContext::restart_call() {
   registers[Register::r11] = registers[Register::rflags];
 }
 
-GuestCpu::GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot)
+GuestCpu::GuestCpu(HostProcess& process, std::shared_ptr<CodeCache>& cache, HostThread thread,
+                   TaskId state_slot)
     : process_(process),
-      cache_(&cache),
+      cache_(cache),
       thread_(thread),
       state_(HostProcess::task_state(state_slot)) {
   heddle_task_state state{};
@@ -146,14 +147,30 @@ void GuestCpu::grant(Ticks ticks, Ticks budget) {
 
 template <typename Enter>
 uint64_t GuestCpu::code(Enter enter) {
-  for (const uint64_t page : process_.memory().take_written()) cache_->invalidate(page, kCodePage);
+  auto& memory = process_.memory();
+  if (const auto written = memory.take_written(); !written.empty()) {
+    own_code();
+    for (const uint64_t page : written) cache_->invalidate(page, kCodePage);
+  }
   const uint64_t host = enter();
-  process_.watch_code(thread_);
-  return host;
+  const auto fresh = memory.take_unwatched();
+  if (fresh.empty()) return host;
+  process_.watch_code(thread_, fresh);
+  if (cache_.use_count() == 1) return host;
+  // What such pages hold is this address space's own.
+  for (const uint64_t page : fresh) cache_->invalidate(page, kCodePage);
+  own_code();
+  return enter();
+}
+
+void GuestCpu::own_code() {
+  if (cache_.use_count() > 1)
+    cache_ = cache_->copy(process_.make_code_private(thread_, cache_->used()));
 }
 
 bool GuestCpu::let_write(uint64_t start, uint64_t size) {
   if (process_.memory().watched().within(start, size).empty()) return false;
+  own_code();
   for (const uint64_t page : process_.let_write(thread_, start, size))
     cache_->invalidate(page, kCodePage);
   return true;

@@ -164,7 +164,7 @@ HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
   HostProcess process;
   process.thread_ = child;
   process.memory_ = std::make_unique<ProcessMemory>(child.tid());
-  process.memory_->watched() = parent.memory().watched();
+  process.memory_->inherit(parent.memory());
   process.code_ = parent.code_;
   process.syscall_at_ = parent.syscall_at_;
   return process;
@@ -336,9 +336,7 @@ int64_t HostProcess::remote_syscall(HostThread& by, uint64_t number,
   return result;
 }
 
-void HostProcess::watch_code(HostThread& by) {
-  const auto pages = memory_->take_unwatched();
-  if (pages.empty()) return;
+void HostProcess::watch_code(HostThread& by, const std::set<uint64_t>& pages) {
   auto& watched = memory_->watched();
   const auto maps = memory_->maps();
   const auto watch = [&](uint64_t page, uint32_t prot, uint64_t code) {
@@ -436,7 +434,7 @@ HostProcess HostProcess::fork_checkpoint() {
     copy.thread_.resume();
   }
   copy.memory_ = std::make_unique<ProcessMemory>(child);
-  copy.memory_->watched() = memory_->watched();
+  copy.memory_->inherit(*memory_);
   copy.thread_.set_registers(before);
   return copy;
 }

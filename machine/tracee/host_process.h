@@ -75,9 +75,9 @@ class HostProcess {
   std::shared_ptr<SharedCode> make_code_private(
       HostThread& by, const std::array<uint64_t, layout::kArenas.size()>& used);
 
-  // Write-protects the code that was read for translation and that the guest can write: see
+  // Write-protects these pages, whose code was translated and which the guest can write: see
   // WatchedCode. The stopped thread `by` makes the calls, here and below.
-  void watch_code(HostThread& by);
+  void watch_code(HostThread& by, const std::set<uint64_t>& pages);
   // Lets the guest, or the kernel on its behalf, write to [start, start+size) where it may. Gives
   // the pages whose translations must go.
   std::set<uint64_t> let_write(HostThread& by, uint64_t start, uint64_t size);

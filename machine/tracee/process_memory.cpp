@@ -103,14 +103,6 @@ void ProcessMemory::mappings_changed(uint64_t start, uint64_t size) {
     if (entry.start < start + size && entry.end > start) epoch_ = 0;
 }
 
-bool ProcessMemory::has_writable_code() const {
-  if (!watched_.empty()) return true;
-  const auto all = maps();
-  return std::ranges::any_of(all, [](const MapsEntry& entry) {
-    return (entry.prot & PROT_EXEC) && (entry.prot & PROT_WRITE);
-  });
-}
-
 std::vector<MapsEntry> ProcessMemory::maps() const {
   auto real = read_maps(pid_);
   if (watched_.empty()) return real;

@@ -43,8 +43,11 @@ class ProcessMemory final : public GuestMemory {
   std::vector<MapsEntry> maps() const;
   // The guest mapped, unmapped or protected this: what is known of it may be wrong.
   void mappings_changed(uint64_t start, uint64_t size);
-  // Is there code that the guest can write?
-  bool has_writable_code() const;
+  // After a fork: what is watched, and what was written, is that of the parent.
+  void inherit(const ProcessMemory& parent) {
+    watched_ = parent.watched_;
+    written_ = parent.written_;
+  }
 
   WatchedCode& watched() { return watched_; }
   const WatchedCode& watched() const { return watched_; }
