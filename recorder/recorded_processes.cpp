@@ -234,6 +234,7 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
   task.context.phase = 0;
   spdlog::debug("task {} executes {}", task.id, program.path);
   auto image = snapshot(task.host(), program, task.context.registers, trace_);
+  image.cpu_features = shown_features(options_.cpu_features);
   follow_image(task, image);
   append(task, std::move(image));
 }

@@ -34,6 +34,7 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
   Event first;
   first.place = {1, 0, task->context.registers[Register::rip], 0};
   auto image = snapshot(task->host(), program, task->context.registers, trace_);
+  image.cpu_features = shown_features(options_.cpu_features);
   follow_image(*task, image);
   first.body = std::move(image);
   trace_.append(first);
@@ -187,7 +188,8 @@ void Recorder::run_slice(Task& task) {
         break;
       }
       case Exit::Kind::special: {
-        const auto answer = answer_special(*exit->site, task.context.registers);
+        const auto answer =
+            answer_special(*exit->site, task.context.registers, options_.cpu_features);
         append(task, answer);
         apply_special(answer, exit->site->length, task.context.registers);
         break;

@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "machine/tracee/cpu_features.h"
 #include "machine/tracee/extended_state.h"
 #include "machine/tracee/signal_delivery.h"
 #include "machine/tracee/syscall_log.h"
@@ -18,6 +19,7 @@
 namespace heddle {
 
 struct RecordOptions {
+  CpuFeatures cpu_features = CpuFeatures::avx;
   Ticks hash_every = 0;  // ticks of a task between two StateHash events; 0: none
 };
 

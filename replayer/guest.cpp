@@ -219,6 +219,7 @@ void Guest::complete(TaskId id, const event::Instruction& answer, unsigned lengt
   r[Register::rcx] = answer.rcx;
   r[Register::rdx] = answer.rdx;
   r[Register::rflags] = answer.rflags;
+  if (answer.operand) r[*answer.operand] = answer.value;
   r[Register::rip] += length;
 }
 

@@ -64,6 +64,8 @@ struct Exec {
   std::vector<MemoryEffect> contents;  // pages that differ from what their mapping shows
   std::vector<Reserved> reserved;
   uint64_t brk = 0;
+  // Instruction sets that the program was shown, as /proc/cpuinfo names them: a replay needs them.
+  std::vector<std::string> cpu_features;
   bool operator==(const Exec&) const = default;
 };
 
@@ -87,6 +89,8 @@ struct Syscall {
 struct Instruction {
   uint16_t kind = 0;  // translator::SpecialInstruction
   uint64_t rax = 0, rbx = 0, rcx = 0, rdx = 0, rflags = 0;
+  std::optional<Register> operand{};  // rdrand, rdseed, rdpid: what they write...
+  uint64_t value = 0;                 // ... all of it
   bool operator==(const Instruction&) const = default;
 };
 

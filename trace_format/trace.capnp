@@ -61,6 +61,7 @@ struct Exec {
   contents @6 :List(Effect);
   reserved @7 :List(Range);
   brk @8 :UInt64;
+  cpuFeatures @9 :List(Text);
 }
 
 struct Syscall {
@@ -81,6 +82,8 @@ struct Instruction {
   rcx @3 :UInt64;
   rdx @4 :UInt64;
   rflags @5 :UInt64;
+  operand @6 :UInt8;            # 0: none; otherwise 1 + the number of a general register
+  value @7 :UInt64;
 }
 
 struct Signal {

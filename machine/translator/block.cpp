@@ -88,7 +88,8 @@ bool Block::copied(const Instruction& in) {
     case ZYDIS_MNEMONIC_RET:
       return false;
     default:
-      return !special_instruction(in) && !traps(in) && !illegal(in) && !refused(in);
+      return !special_instruction(in) && !traps(in) && !illegal(in) && !refused(in) &&
+             !saves_extended_state(in);
   }
 }
 
@@ -187,7 +188,10 @@ bool Block::instruction(const Instruction& in) {
     conditional(in);
     return true;
   }
-  copy(in);
+  if (saves_extended_state(in))
+    save_extended_state(in);
+  else
+    copy(in);
   return true;
 }
 

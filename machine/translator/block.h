@@ -72,6 +72,10 @@ class Block {
   // A register that the instruction has nothing to do with; with a low byte that needs no prefix.
   std::optional<Register> scratch_for(const Instruction& in, bool low_byte = true) const;
 
+  // extended_state_saves.cpp
+  static bool saves_extended_state(const Instruction& in);
+  void save_extended_state(const Instruction& in);
+
   // emit.cpp
   static Mem state(uint32_t offset, uint32_t size = 8);
   // An instruction with a rip-relative operand in the hot state; `immediate` bytes follow it.

@@ -142,7 +142,6 @@ TEST(Block, RefusesWhatItCannotTranslate) {
       {0xf3, 0x48, 0x0f, 0xae, 0xd0},              // wrfsbase rax
       {0xf3, 0x48, 0x0f, 0xae, 0xd8},              // wrgsbase rax
       {0xf3, 0x48, 0x0f, 0xae, 0xc8},              // rdgsbase rax
-      {0x0f, 0xc7, 0x27},                          // xsavec [rdi]
       {0x0f, 0x01, 0x07},                          // sgdt [rdi]
       {0x65, 0x8b, 0x07},                          // mov eax,gs:[rdi]
       {0x65, 0xa4},                                // movs from gs:
