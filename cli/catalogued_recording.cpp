@@ -46,7 +46,7 @@ void CataloguedRecording::name_after_id(const fs::path& store, const std::string
   if (id_) run_.attempt([&](Catalog& catalog) { catalog.set_path(*id_, directory_); });
 }
 
-void CataloguedRecording::started() {
+void CataloguedRecording::is_latest() {
   try {
     point_latest(trace_store(), directory_);
   } catch (const std::exception& error) {
@@ -65,12 +65,20 @@ void CataloguedRecording::failed(const std::string& why) {
 }
 
 void CataloguedRecording::withdraw() {
+  remove();
+  run_.end("not started");
+}
+
+void CataloguedRecording::discard() {
+  remove();
+}
+
+void CataloguedRecording::remove() {
   // It was empty, or not there.
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(directory_, ignored))
     fs::remove_all(entry.path(), ignored);
   if (!was_there_) fs::remove(directory_, ignored);
-  run_.end("not started");
   if (id_) run_.attempt([&](Catalog& catalog) { catalog.remove_trace(*id_); });
 }
 

@@ -14,15 +14,18 @@ class CataloguedRecording {
 
   const std::filesystem::path& directory() const { return directory_; }
 
-  // The program was started: the trace is the newest one now.
-  void started();
+  // The program was started and the trace is to be kept: it is what `latest` means now.
+  void is_latest();
   void finished(const TraceEnd& end);
   // The recorder failed; the trace holds what it had written.
   void failed(const std::string& why);
   // The program could not be started: as if nothing had been asked for.
   void withdraw();
+  // It was, but the trace is not worth keeping.
+  void discard();
 
  private:
+  void remove();
   void name_after_id(const std::filesystem::path& store, const std::string& command);
 
   CataloguedRun run_;

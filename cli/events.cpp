@@ -2,6 +2,7 @@
 
 #include "cli/trace_location.h"
 #include "cli/verbs.h"
+#include "machine/syscalls/describe.h"
 #include "replayer/divergence.h"
 #include "trace_format/reader.h"
 
@@ -9,20 +10,15 @@ namespace heddle::cli {
 namespace {
 
 void print(const Event& event) {
+  const auto* call = std::get_if<event::Syscall>(&event.body);
   std::printf("%llu %llu.%06llu task %u @%llu:%llx %s",
               static_cast<unsigned long long>(event.number),
               static_cast<unsigned long long>(event.time_ns / 1'000'000'000),
               static_cast<unsigned long long>(event.time_ns / 1000 % 1'000'000), event.place.task,
               static_cast<unsigned long long>(event.place.ticks),
-              static_cast<unsigned long long>(event.place.pc), describe(event.body).c_str());
-  if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
-    std::printf("(");
-    for (size_t i = 0; i < call->arguments.size(); ++i)
-      std::printf("%s0x%llx", i ? ", " : "", static_cast<unsigned long long>(call->arguments[i]));
-    std::printf(") = %lld%s", static_cast<long long>(call->result),
-                call->interrupted ? " (restarts)" : "");
-    if (call->child != 0) std::printf(" child task %u", call->child);
-  }
+              static_cast<unsigned long long>(event.place.pc),
+              call ? describe_call(*call).c_str() : describe(event.body).c_str());
+  if (call && call->child != 0) std::printf(", child task %u", call->child);
   std::printf("\n");
 }
 

@@ -7,7 +7,7 @@
 
 namespace heddle::cli {
 
-TraceId import_trace(Catalog& catalog, const std::filesystem::path& path) {
+TraceId import_trace(Catalog& catalog, const std::filesystem::path& path, TraceId least) {
   TraceReader trace(path);
   NewTrace row{path, {}, {}};
   TraceEnd end;
@@ -28,7 +28,7 @@ TraceId import_trace(Catalog& catalog, const std::filesystem::path& path) {
   }
   for (const auto& [task, count] : ticks) end.ticks += count;
   end.bytes = std::filesystem::file_size(path / "events");
-  const TraceId id = catalog.add_trace(row);
+  const TraceId id = catalog.add_trace(row, least);
   if (ended) catalog.finish_trace(id, end);
   return id;
 }

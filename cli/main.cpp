@@ -53,10 +53,14 @@ int main(int argc, char** argv) {
   heddle::cli::add_events(app, status);
   heddle::cli::add_explore(app, status);
   heddle::cli::add_races(app, status);
+  heddle::cli::add_pack(app, status);
+  heddle::cli::add_unpack(app, status);
+  heddle::cli::add_ps(app, status);
   heddle::cli::add_list(app, status);
   heddle::cli::add_show(app, status);
   heddle::cli::add_query(app, status);
   heddle::cli::add_doctor(app, status);
+  heddle::cli::add_syscall_page(app, status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

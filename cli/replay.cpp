@@ -32,7 +32,7 @@ int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
           done += static_cast<size_t>(put);
         }
       },
-      options);
+      options, translation_store());
   uint64_t events = 1;
   try {
     while (const auto event = trace.next()) {
@@ -56,8 +56,12 @@ int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
   }
   run.end("as recorded");
   if (!quiet)
-    std::fprintf(stderr, "heddle: replayed %llu events, each as recorded\n",
-                 static_cast<unsigned long long>(events));
+    std::fprintf(
+        stderr, "heddle: replayed %llu events, each as recorded%s\n",
+        static_cast<unsigned long long>(events),
+        replayer.released()
+            ? ("; then the program went on by itself, since " + *replayer.released()).c_str()
+            : "");
   return replayer.exit_status() ? end_as(*replayer.exit_status()) : 0;
 }
 

@@ -36,6 +36,7 @@ std::string kind(const EventBody& body) {
   if (std::holds_alternative<event::Switch>(body)) return "switch";
   if (std::holds_alternative<event::Exec>(body)) return "exec";
   if (std::holds_alternative<event::Taint>(body)) return "taint";
+  if (std::holds_alternative<event::Released>(body)) return "released";
   return describe(body);
 }
 

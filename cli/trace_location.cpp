@@ -69,6 +69,20 @@ fs::path trace_store() {
   return fs::path(home) / ".local/share/heddle/traces";
 }
 
+fs::path translation_store() {
+  fs::path directory;
+  if (const char* given = std::getenv("HEDDLE_TRANSLATIONS")) {
+    directory = given;
+  } else if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache && *cache) {
+    directory = fs::path(cache) / "heddle/translations";
+  } else if (const char* home = std::getenv("HOME"); home && *home) {
+    directory = fs::path(home) / ".cache/heddle/translations";
+  }
+  std::error_code error;
+  if (!directory.empty()) fs::create_directories(directory, error);
+  return error ? fs::path() : directory;
+}
+
 std::optional<int64_t> numbered(const std::string& name, char letter) {
   int64_t number = 0;
   if (name.size() < 2 || name[0] != letter) return std::nullopt;

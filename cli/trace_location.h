@@ -23,6 +23,9 @@ bool claim_directory(const std::filesystem::path& directory);
 // Makes `latest` in the store name the trace, wherever it is.
 void point_latest(const std::filesystem::path& store, const std::filesystem::path& trace);
 
+// Where translations are kept between runs; empty where they are not. See docs/architecture.md.
+std::filesystem::path translation_store();
+
 // A name that neither the catalog nor the store knows, or whose directory is gone. The text says
 // where was looked.
 class NoSuchTrace : public std::runtime_error {

@@ -239,6 +239,7 @@ void Exploration::store(const Failure& failure, const std::filesystem::path& dir
     writer.append(event);
   }
   writer.finish();
+  if (writer.failure()) throw std::runtime_error(*writer.failure());
   write_finding(failure.finding, directory);
   TraceReader trace(directory);
   const auto first = trace.next();

@@ -44,6 +44,7 @@ event::Exec snapshot(HostProcess& process, const Program& program, const Registe
   image.environment = program.environment;
   image.working_directory = program.working_directory;
   image.registers = registers;
+  image.pid = process.pid();
   image.brk = static_cast<uint64_t>(process.remote_syscall(SYS_brk, {0}));
   image.reserved.push_back({layout::kFixed.start, layout::kFixed.size});
   for (const auto& arena : layout::kArenas) image.reserved.push_back({arena.start, arena.size});

@@ -60,6 +60,7 @@ void Recorder::taint(const Task& task, const std::string& reason) {
 }
 
 void Recorder::follow_image(Task& task, const event::Exec& image) {
+  stop_writes();
   auto& files = task.process->space->files;
   for (const auto& mapping : image.mappings) {
     struct stat info {};
@@ -121,6 +122,7 @@ std::string Recorder::map_file(Task& task, const Call& call, event::Syscall& e) 
   const auto file = identity(*info);
   const auto path = descriptor_path(pid, descriptor);
   const bool shared = (a[3] & MAP_TYPE) != MAP_PRIVATE;
+  stop_writes();
   task.process->space->files.add(start, {page_up(a[1]), file, a[5], shared});
   if (!shared) {
     e.file = FileRange{trace_.pin(path), a[5]};
@@ -170,7 +172,10 @@ std::string Recorder::follow_file(Task& task, const Call& call, event::Syscall& 
   for (const auto* other : spaces())
     if (other != &space && !other->files.showing(file, 0, kAll, true).empty())
       tainted = "a file was written that another process of the program maps privately";
-  if (object == 0 && !space.files.shows(file)) return tainted;
+  if (object == 0 && !space.files.shows(file)) {
+    if (tainted.empty()) serve_writes(task, e);
+    return tainted;
+  }
 
   auto where = change->where;
   uint64_t offset = change->offset;

@@ -22,6 +22,7 @@ struct RecordedSpace {
   std::set<TaskId> slots;            // of state pages and scratch: in use
   MappedFiles files;
   std::map<TaskId, uint64_t> large_scratch;  // bytes mapped, by slot
+  bool served_writes = false;                // some descriptor has HEDDLE_WRITES
 
   // The lowest free slot, taken. Throws std::runtime_error where there is none.
   TaskId take_slot();
@@ -31,6 +32,7 @@ struct RecordedProcess {
   pid_t pid = 0;
   std::shared_ptr<RecordedSpace> space;
   SignalState signals;
+  bool own_descriptors = true;  // not shared with a process whose memory is another, or the reverse
 };
 
 // A system call that the kernel is executing for a task.
@@ -39,6 +41,7 @@ struct RecordedCall {
   SyscallArguments actual{};     // what the kernel was given
   std::optional<Redirection> redirection;
   SyscallInputs inputs;
+  std::vector<std::string> texts;
   Registers before;
   const Syscall* entry = nullptr;
   int64_t result = 0;
@@ -62,6 +65,7 @@ struct RecordedTask {
   uint64_t clear_tid = 0;
   uint64_t robust_list = 0;
   Ticks next_hash = 0;
+  int64_t native_restart = 0;          // -ERESTART* of a call that it makes again once released
   std::optional<uint64_t> saved_mask;  // rt_sigsuspend: what its handler's return restores
 
   HostThread& thread() { return cpu->thread(); }

@@ -8,12 +8,14 @@
 #include <algorithm>
 
 #include "machine/syscalls/robust_list.h"
+#include "machine/tracee/saved_translations.h"
 #include "recorder/exec_snapshot.h"
 #include "recorder/recorder.h"
 
 namespace heddle {
 namespace {
 
+constexpr const char* kNotFollowed = "its process is not followed";
 constexpr size_t kMostStrings = 1 << 20;  // in argv or envp
 
 // The strings that a NULL-terminated array of pointers names; nothing where it is not readable.
@@ -50,20 +52,28 @@ TaskId RecordedSpace::take_slot() {
                            " threads at a time");
 }
 
-// An address space just after execve, made ready for translated code.
-std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process) {
+// An address space just after execve, made ready for translated code; or only for calls of ours.
+std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process, bool recorded) {
   auto space = std::make_shared<Space>();
   space->process = std::move(process);
   space->process.install();
-  hide_vdso(space->process);
-  if (log_)
-    log_->attach(space->process);
-  else
-    log_ = std::make_unique<SyscallLog>(space->process, trace_.syscall_log());
+  if (recorded) {
+    hide_vdso(space->process);
+    if (log_)
+      log_->attach(space->process);
+    else
+      log_ = std::make_unique<SyscallLog>(space->process, trace_.syscall_log());
+  }
   translator::Options translation;
   translation.runtime_syscalls = true;
   translation.fast = true;
   space->cache = std::make_shared<CodeCache>(space->process.shared_code(), translation);
+  if (recorded) {
+    std::error_code error;
+    const auto program = std::filesystem::read_symlink(
+        "/proc/" + std::to_string(space->process.pid()) + "/exe", error);
+    if (!error) space->cache->keep_in(translations_of(options_.translations, program));
+  }
   space->slots = {1};
   return space;
 }
@@ -130,9 +140,15 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       space->cache = task.process->space->cache;
       space->files = task.process->space->files;
       space->large_scratch = task.process->space->large_scratch;
+      space->served_writes = task.process->space->served_writes;
       fresh->process->space = std::move(space);
     }
   }
+  // Descriptors and memory are shared together by threads, and by no two processes; vfork's child
+  // shares the memory for a while (may_be_served).
+  const bool shares_descriptors = wanted->flags & CLONE_FILES;
+  if (thread_of_process ? !shares_descriptors : shares_descriptors && !shares_memory)
+    task.process->own_descriptors = fresh->process->own_descriptors = false;
   Space& space = *fresh->process->space;
   fresh->slot = space.take_slot();
   fresh->cpu = std::make_unique<GuestCpu>(space.process, space.cache, born, fresh->slot);
@@ -157,6 +173,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   if (wanted->flags & CLONE_PIDFD) written(CLONE_PIDFD, wanted->pidfd);
   if (shares_memory) written(CLONE_CHILD_SETTID, wanted->child_tid);
   e.child = fresh->id;
+  e.makes_process = !thread_of_process;
   spdlog::debug("task {} makes task {}, a {}", task.id, fresh->id,
                 thread_of_process ? "thread"
                 : shares_memory   ? "process by vfork"
@@ -166,7 +183,10 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   if (thread_of_process) task.signals().add_task(fresh->id, task.id);
   by_tid_[child] = fresh->id;
   ready_.push_back(fresh->id);
+  const auto born_process = fresh->process;
   tasks_[fresh->id] = std::move(fresh);
+  if (!shares_memory && options_.follow == RecordOptions::Follow::none)
+    release(*born_process, kNotFollowed);
   if (sleeps) {
     task.state = State::in_kernel;
     append(task, event::Switch{last_task_});
@@ -222,9 +242,13 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
   by_tid_.erase(tid);
   by_tid_[process->pid] = task.id;
   process->space->slots.erase(task.slot);
-  process->space = new_space(HostProcess::after_exec(HostThread(process->pid)));
   process->signals.executed(task.id);
   task.slot = 1;
+  if (!follows(*process, program.path)) {
+    released_at_execve(task, program.path);
+    return;
+  }
+  process->space = new_space(HostProcess::after_exec(HostThread(process->pid)));
   task.clear_tid = 0;
   task.robust_list = 0;
   task.saved_mask.reset();
@@ -280,6 +304,7 @@ void Recorder::end_process(Task& task, int status, int fatal_signal) {
                             {task.context.registers[Register::rdi], 0, 0, 0, 0, 0});
   }
   const int word = reap(*task.process, fatal_signal).value_or(status);
+  endings_.push_back(word);
   if (task.process->pid == root_) status_ = word;
   for (auto* member : tasks_of(*task.process)) bury(*member);
 }
@@ -316,6 +341,7 @@ void Recorder::process_gone(Task& task, std::optional<int> status) {
   const int word = status ? *status : reap(*task.process, 0).value_or(SIGKILL);
   spdlog::debug("the process of task {} is gone, status {:#x}", task.id, word);
   append(task, event::ProcessExit{word});
+  endings_.push_back(word);
   if (task.process->pid == root_) status_ = word;
   for (auto* member : tasks_of(*task.process)) bury(*member);
 }

@@ -74,6 +74,7 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   // MADV_FREE leaves it to the kernel when pages are lost: at once is one of its choices.
   if (entry.number == SYS_madvise && arguments[2] == MADV_FREE) call.actual[2] = MADV_DONTNEED;
   call.inputs = inputs(entry, call.actual, memory);
+  call.texts = texts(entry, arguments, memory);
   task.call = call;
   task.state = State::in_kernel;
   task.cpu->start_syscall(task.context, entry.number, call.actual);
@@ -225,6 +226,7 @@ void Recorder::write_call(Task& task) {
   e.number = call.entry->number;
   e.arguments = call.arguments;
   e.interrupted = call.interrupted;
+  e.texts = call.texts;
   std::string tainted;
   if (!call.interrupted) {
     e.effects = effects_of(task, call);
@@ -232,6 +234,7 @@ void Recorder::write_call(Task& task) {
               unknown_effects(*call.entry, call.actual, call.result, task.memory());
   }
   e.result = call.result;
+  if (!call.interrupted) follow_descriptors(task, e);
   if (e.number == SYS_set_robust_list && e.result == 0) task.robust_list = call.arguments[0];
   if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
   append(task, std::move(e), &call.before);
@@ -254,6 +257,8 @@ void Recorder::code_changed(Task& task, uint64_t start, uint64_t size, bool exec
 
 // The program mapped, unmapped or protected this.
 void Recorder::mapping_changed(Task& task, uint64_t start, uint64_t size, bool executable) {
+  // What was read of code may be known without a translation of it.
+  if (task.memory().mappings_changed(start, size)) task.process->space->cache->invalidate(start, 0);
   for (const uint64_t page : task.host().mapping_changed(start, size))
     code_changed(task, page, kCodePage, false);
   code_changed(task, start, size, executable);

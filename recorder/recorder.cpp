@@ -7,6 +7,7 @@
 
 #include "machine/tracee/state_hash.h"
 #include "recorder/exec_snapshot.h"
+#include "recorder/inherited_signals.h"
 #include "recorder/special_instructions.h"
 #include "trace_format/logged_calls.h"
 
@@ -20,13 +21,14 @@ constexpr uint64_t kSliceCalls = 2'000;  // served in the tracee
 
 Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory,
                    const RecordOptions& options)
-    : options_(options), trace_(trace_directory) {
+    : options_(options), trace_(trace_directory, options.shared_files) {
   auto task = std::make_unique<Task>();
   task->id = 1;
   task->process = std::make_shared<Process>();
   task->process->space = new_space(HostProcess::start(program));
   task->process->pid = root_ = task->host().pid();
-  task->signals().add_task(1, 0);
+  const auto inherited = inherited_signals(root_);
+  task->signals().inherit(1, inherited.blocked, inherited.ignored);
   task->cpu = std::make_unique<GuestCpu>(task->host(), task->process->space->cache,
                                          task->host().thread(), task->slot);
   task->context.task = 1;
@@ -35,11 +37,18 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
   first.place = {1, 0, task->context.registers[Register::rip], 0};
   auto image = snapshot(task->host(), program, task->context.registers, trace_);
   image.cpu_features = shown_features(options_.cpu_features);
+  image.blocked_signals = inherited.blocked;
+  image.ignored_signals = inherited.ignored;
   follow_image(*task, image);
   first.body = std::move(image);
   trace_.append(first);
   trace_.flush();
+  if (trace_.failure()) {
+    task->host().kill();
+    throw std::runtime_error(*trace_.failure());
+  }
   log_->clear(trace_.events());
+  mirror_mask(*task);
   by_tid_[root_] = 1;
   ready_.push_back(1);
   tasks_[1] = std::move(task);
@@ -73,17 +82,17 @@ uint64_t Recorder::now_ns() const {
 void Recorder::drain() {
   const auto entries = log_->entries();
   if (entries.empty()) return;
-  const uint64_t now = now_ns();
-  for (const auto& entry : entries) {
-    const uint64_t number = trace_.events();
-    if (entry.check != heddle_log_check(&entry, number))
-      throw std::logic_error("event " + std::to_string(number) + ", task " +
-                             std::to_string(entry.task) +
-                             ": its entry in the log of system calls is damaged");
-    trace_.append(logged_call(entry, number, now));
-  }
-  drained_ += entries.size();
+  const auto count = undrained();
+  trace_.append_calls(entries, count, now_ns());
+  drained_ += count;
   log_->clear(trace_.events());
+}
+
+uint64_t Recorder::undrained() const {
+  const auto count = entry_count(log_->entries());
+  if (count) return *count;
+  throw std::logic_error("event " + std::to_string(trace_.events()) +
+                         " or one behind it: its entry in the log of system calls is damaged");
 }
 
 Event& Recorder::append(const Task& task, EventBody body, const Registers* registers) {
@@ -120,6 +129,8 @@ Ticks Recorder::ticks() const {
 int Recorder::run() {
   while (!ended_) {
     ended_tasks_.clear();
+    pass_on_signals();
+    if (const auto reason = reason_to_stop(); reason && release_all(*reason)) break;
     Task* task = next_ready();
     if (!task) {
       wait_in_kernel();
@@ -132,7 +143,7 @@ int Recorder::run() {
       process_gone(*task, std::nullopt);
     }
   }
-  return status_;
+  return root_released_ ? wait_natively() : status_;
 }
 
 // Nobody can run: sleep until a call completes.
@@ -150,6 +161,11 @@ void Recorder::wait_in_kernel() {
   if (call_stopped(task, status)) ready_.push_back(task.id);
 }
 
+// What the runtime knows of descriptors must be true of this process.
+bool Recorder::may_be_served(const Task& task) const {
+  return task.process->own_descriptors && task.process->space.use_count() == 1;
+}
+
 // `task` has the token until it blocks, ends or has had its share.
 void Recorder::run_slice(Task& task) {
   if (task.call) write_call(task);
@@ -164,7 +180,7 @@ void Recorder::run_slice(Task& task) {
       if (task.context.ticks >= task.next_hash) hash_state(task);
       end = std::min(end, task.next_hash);
     }
-    task.cpu->grant_calls(kSliceCalls - calls());
+    task.cpu->grant_calls(may_be_served(task) ? kSliceCalls - calls() : 0);
     task.cpu->start(task.context, end - task.context.ticks);
     std::optional<Exit> exit;
     while (!exit) {
@@ -224,6 +240,10 @@ void Recorder::run_slice(Task& task) {
     if (task.context.ticks < slice_end && ++stops < kSliceStops && calls() < kSliceCalls) continue;
     if (!ready_.empty()) {
       append(task, event::Switch{ready_.front()});
+      ready_.push_back(task.id);
+      return;
+    }
+    if (to_pass_on_ != 0 || reason_to_stop()) {
       ready_.push_back(task.id);
       return;
     }

@@ -2,6 +2,7 @@
 // program's threads are real, and only the one that holds the run token executes translated code.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <map>
@@ -19,8 +20,25 @@
 namespace heddle {
 
 struct RecordOptions {
+  enum class Follow : uint8_t {
+    none,      // the first process only; others are let go at once, or at their execve
+    children,  // all of them
+    filtered,  // all whose program matches one of `followed`; others are let go at their execve
+  };
+  enum class OnFailure : uint8_t { let_go, stop };
+
   CpuFeatures cpu_features = CpuFeatures::avx;
-  Ticks hash_every = 0;  // ticks of a task between two StateHash events; 0: none
+  std::filesystem::path shared_files;  // see TraceWriter
+  std::filesystem::path translations;  // directory of saved translations; empty: none
+  Ticks hash_every = 0;                // ticks of a task between two StateHash events; 0: none
+  Follow follow = Follow::children;
+  // Patterns of fnmatch(3): of the whole path with a slash in it, otherwise of its last part.
+  std::vector<std::string> followed;
+  uint64_t max_bytes = 0;  // of events as they are stored; 0: any number
+  uint64_t max_ns = 0;     // of time; 0: any
+  bool wait = true;        // for all processes, or only for the first
+  // The trace cannot be written: does the program go on without, or end?
+  OnFailure on_failure = OnFailure::let_go;
 };
 
 class Recorder {
@@ -30,19 +48,33 @@ class Recorder {
            const RecordOptions& options = {});
   ~Recorder();
 
-  // Runs until the last process of the tree has ended; returns wait(2)'s status word of the first.
+  // Runs until the last process of the tree has ended or been let go; returns wait(2)'s status word
+  // of the first, which is waited for in any case.
   int run();
+
+  // From a signal handler: the recording is to end and the program to go on without it, or a signal
+  // is to be passed on to its first process. Interrupts run() if that waits; see record.cpp.
+  void ask_to_stop() { asked_to_stop_ = true; }
+  void pass_on(int signal) { to_pass_on_ = signal; }
+  // Is there something to be done that run() may be asleep over? Also from a signal handler.
+  bool needs_waking() const;
 
   uint64_t events() const { return trace_.events(); }
   uint64_t bytes() const { return trace_.bytes(); }
   // How often a thread of the program stopped for the supervisor, and how many system calls did
   // without.
   uint64_t stops() const { return stops_; }
-  uint64_t logged_calls() const { return drained_ + log_->entries().size(); }
+  uint64_t logged_calls() const { return drained_ + undrained(); }
   Ticks ticks() const;  // of all tasks together, those that have ended too
   // Why a replay may differ: the first reason; and all, with the first event of each.
   const std::optional<std::string>& tainted() const { return tainted_; }
   const std::map<std::string, uint64_t>& taints() const { return taints_; }
+  // Why the whole program was let go, if it was.
+  const std::optional<std::string>& released() const { return released_; }
+  // wait(2)'s status words of all processes that ended, in that order.
+  const std::vector<int>& endings() const { return endings_; }
+  // Nothing that happened after it is in the trace.
+  const std::optional<std::string>& failure() const { return trace_.failure(); }
 
  private:
   using Task = RecordedTask;
@@ -59,6 +91,8 @@ class Recorder {
   Event& append(const Task& task, EventBody body, const Registers* registers = nullptr);
   void hash_state(Task& task);
   void drain();
+  bool may_be_served(const Task& task) const;
+  uint64_t undrained() const;  // calls in the log
   uint64_t now_ns() const;
   void bury(Task& task);
 
@@ -86,6 +120,11 @@ class Recorder {
   std::set<const Space*> spaces() const;
   std::set<pid_t> tree() const;  // processes
 
+  // served_descriptors.cpp
+  void follow_descriptors(Task& task, const event::Syscall& e);
+  void serve_writes(Task& task, const event::Syscall& e);
+  void stop_writes();
+
   // recorded_processes.cpp
   void clone(Task& task, const SyscallArguments& arguments);
   void execve(Task& task, const Syscall& entry, const SyscallArguments& arguments);
@@ -96,8 +135,20 @@ class Recorder {
   // that has been taken.
   void process_gone(Task& task, std::optional<int> status);
   std::optional<int> reap(const Process& process, int signal);
-  std::shared_ptr<Space> new_space(HostProcess process);
+  std::shared_ptr<Space> new_space(HostProcess process, bool recorded = true);
+  bool follows(const Process& process, const std::string& program) const;
+  void released_at_execve(Task& task, const std::string& program);
   std::vector<Task*> tasks_of(const Process& process);
+
+  // released_processes.cpp
+  std::optional<std::string> reason_to_stop() const;
+  bool root_ended() const;
+  bool release_all(const std::string& reason);
+  void recall(Task& task);
+  void release(Process& process, const std::string& reason);
+  void release_process(Process& process, const std::vector<Task*>& members);
+  int wait_natively();
+  void pass_on_signals();
 
   // recorded_signals.cpp
   void deliver_pending(Task& task);
@@ -123,6 +174,12 @@ class Recorder {
   Ticks ended_ticks_ = 0;  // of tasks that are over
   std::map<std::string, uint64_t> taints_;
   bool ended_ = false;
+  std::optional<std::string> released_;
+  bool root_released_ = false;
+  std::vector<int> endings_;
+  std::atomic<bool> asked_to_stop_ = false;
+  std::atomic<int> to_pass_on_ = 0;
+  std::atomic<bool> let_go_ = false;  // released_, for a signal handler
   int status_ = 0;
   uint64_t stops_ = 0;
   uint64_t drained_ = 0;  // calls of the log that are events of the trace

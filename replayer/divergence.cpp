@@ -57,6 +57,7 @@ std::string describe(const EventBody& body) {
     }
     std::string operator()(const event::TaskExit&) const { return "end of the task"; }
     std::string operator()(const event::ProcessExit&) const { return "end of the process"; }
+    std::string operator()(const event::Released& e) const { return "released: " + e.reason; }
     std::string operator()(const event::Taint& e) const { return "taint: " + e.reason; }
     std::string operator()(const event::StateHash&) const { return "hash of the state"; }
   };

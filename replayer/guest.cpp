@@ -62,7 +62,7 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
     if (is_error(got)) refuse(got, "placing the access log");
   }
   if (options.runtime_syscalls) {
-    const uint64_t size = page_up(sizeof(heddle_log) + kAnswers * sizeof(heddle_log_entry));
+    const uint64_t size = page_up(sizeof(heddle_log) + kAnswers);
     const int64_t got =
         process_.remote_syscall(SYS_mmap, {layout::kSyscallLog.start, size, PROT_READ | PROT_WRITE,
                                            MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0});
@@ -171,6 +171,8 @@ void Guest::shared_code_changed() {
 
 // The guest mapped, unmapped or protected this.
 void Guest::mapping_changed(uint64_t start, uint64_t size, bool executable) {
+  // What was read of code may be known without a translation of it.
+  if (memory().mappings_changed(start, size)) cache_->invalidate(start, 0);
   for (const uint64_t page : process_.mapping_changed(start, size))
     code_changed(page, kCodePage, false);
   code_changed(start, size, executable);
@@ -235,18 +237,15 @@ void Guest::apply(const std::vector<MemoryEffect>& effects) {
   }
 }
 
-void Guest::give_answers(std::span<const heddle_log_entry> entries) {
+void Guest::give_answers(std::span<const uint8_t> entries) {
   if (entries.size() > kAnswers) throw std::logic_error("more answers than the log has room for");
   heddle_log log{};
   log.magic = HEDDLE_LOG_MAGIC;
   log.mode = HEDDLE_LOG_REPLAY;
   log.capacity = kAnswers;
   log.used = heddle_log_count(static_cast<uint32_t>(entries.size()));
-  std::vector<uint8_t> bytes(sizeof log + entries.size_bytes());
-  std::memcpy(bytes.data(), &log, sizeof log);
-  if (!entries.empty())
-    std::memcpy(bytes.data() + sizeof log, entries.data(), entries.size_bytes());
-  if (!memory().write(layout::kSyscallLog.start, bytes))
+  if (!memory().store(layout::kSyscallLog.start, log) ||
+      (!entries.empty() && !memory().write(layout::kSyscallLog.start + sizeof log, entries)))
     throw std::runtime_error("writing the log of system calls in the replaying process");
 }
 
@@ -254,6 +253,12 @@ uint64_t Guest::answered() const {
   const auto log = process_.memory().load<heddle_log>(layout::kSyscallLog.start);
   if (!log) throw TraceeGone("the replaying process is gone");
   return log->served;
+}
+
+void Guest::answer(uint64_t offset, std::span<uint8_t> bytes) const {
+  if (process_.memory().read(layout::kSyscallLog.start + sizeof(heddle_log) + offset, bytes) !=
+      bytes.size())
+    throw TraceeGone("the replaying process is gone");
 }
 
 ExtendedState Guest::extended_state(TaskId id) {

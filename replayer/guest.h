@@ -88,11 +88,14 @@ class Guest {
   ExtendedState extended_state(TaskId task);
 
   // With Options::runtime_syscalls: calls that the runtime is to answer in the next runs, in this
-  // order, if the guest makes them as the entries say; at most kAnswers. Any other call stops.
-  static constexpr size_t kAnswers = 2000;
-  void give_answers(std::span<const heddle_log_entry> entries);
-  // How many of them it did answer.
+  // order, if the guest makes them as the entries say (trace_format/syscall_log.h); at most
+  // kAnswers bytes. Any other call stops.
+  static constexpr size_t kAnswers = 256 << 10;
+  void give_answers(std::span<const uint8_t> entries);
+  // Bytes of those that it did answer.
   uint64_t answered() const;
+  // What the runtime left behind `offset` in those entries.
+  void answer(uint64_t offset, std::span<uint8_t> bytes) const;
 
  private:
   void mapping_changed(uint64_t start, uint64_t size, bool executable);

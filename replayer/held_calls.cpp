@@ -2,51 +2,95 @@
 
 #include <sys/syscall.h>
 
+#include <cstring>
+
+#include "machine/syscalls/table.h"
 #include "trace_format/logged_calls.h"
 
 namespace heddle {
 namespace {
 
 // Calls whose whole effect on a replay is their result and the bytes that they wrote.
-bool answerable(const Event& event) {
-  const auto* call = std::get_if<event::Syscall>(&event.body);
-  if (!call) return false;
-  switch (call->number) {
-    case SYS_clock_gettime:
-    case SYS_gettimeofday:
-    case SYS_time:
-    case SYS_futex:
-      return log_entry(event).has_value();
-    default:
-      return false;
-  }
+bool answerable(const event::Syscall& call) {
+  const auto* known = find(call.number);
+  return known && known->replay == Replay::logged;
 }
 
 }  // namespace
 
-bool HeldCalls::hold(const Event& event) {
-  if (!answerable(event) || events_.size() >= Guest::kAnswers) return false;
-  if (!events_.empty() && event.place.task != task()) return false;
-  events_.push_back(event);
+bool HeldCalls::hold(const Event& event, std::optional<int> stream) {
+  const auto* call = std::get_if<event::Syscall>(&event.body);
+  if (!call || !answerable(*call)) return false;
+  if (!empty() && event.place.task != task()) return false;
+  const bool shown = stream && call->result > 0;
+  // Of others the bytes' places are only known when the call is made.
+  if (shown && (call->number != SYS_write || !call->effects.empty())) return false;
+  const size_t at = entries_.size();
+  if (!append_entry(event, entries_)) return false;
+  if (shown) {
+    const heddle_log_effect effect{call->arguments[1], static_cast<uint32_t>(call->result),
+                                   HEDDLE_EFFECT_SHOWN};
+    const size_t bytes = entries_.size();
+    entries_.resize(bytes + heddle_effect_size(effect.size));
+    std::memcpy(entries_.data() + bytes, &effect, sizeof effect);
+    heddle_log_entry entry;
+    std::memcpy(&entry, entries_.data() + at, sizeof entry);
+    entry.size = static_cast<uint32_t>(entries_.size() - at);
+    entry.effects = 1;
+    std::memcpy(entries_.data() + at, &entry, sizeof entry);
+  }
+  if (entries_.size() > Guest::kAnswers) {
+    entries_.resize(at);
+    return false;
+  }
+  calls_.push_back({event.number, at, shown ? *stream : 0});
+  streams_ += shown;
+  last_ = event;
   return true;
 }
 
 void HeldCalls::give(Guest& guest) const {
-  std::vector<heddle_log_entry> entries;
-  entries.reserve(events_.size());
-  for (const auto& event : events_) entries.push_back(*log_entry(event));
-  guest.give_answers(entries);
+  guest.give_answers(entries_);
 }
 
-const Event* HeldCalls::unanswered(const Guest& guest) const {
-  const uint64_t answered = events_.empty() ? 0 : guest.answered();
-  return answered < events_.size() ? &events_[answered] : nullptr;
+std::optional<Event> HeldCalls::unanswered(const Guest& guest) const {
+  if (empty()) return std::nullopt;
+  const uint64_t answered = guest.answered();
+  for (const auto& call : calls_)
+    if (call.entry >= answered)
+      return logged_call(std::span(entries_).subspan(call.entry), call.number, 0);
+  return std::nullopt;
+}
+
+void HeldCalls::show(const Guest& guest,
+                     const std::function<void(int stream, std::span<const uint8_t> bytes)>& sink) {
+  if (streams_ == 0) return;
+  const uint64_t answered = guest.answered();
+  for (const auto& call : calls_) {
+    if (call.stream == 0 || call.entry >= answered) continue;
+    const size_t effect_at = call.entry + sizeof(heddle_log_entry);
+    heddle_log_effect effect;
+    std::memcpy(&effect, entries_.data() + effect_at, sizeof effect);
+    std::vector<uint8_t> bytes(effect.size);
+    guest.answer(effect_at + sizeof effect, bytes);
+    sink(call.stream, bytes);
+  }
+  streams_ = 0;
 }
 
 Event HeldCalls::take_last() {
-  Event event = std::move(events_.back());
-  events_.pop_back();
+  entries_.resize(calls_.back().entry);
+  streams_ -= calls_.back().stream != 0;
+  calls_.pop_back();
+  Event event = std::move(last_);
+  if (!calls_.empty()) last_.place.task = event.place.task;
   return event;
+}
+
+void HeldCalls::clear() {
+  calls_.clear();
+  entries_.clear();
+  streams_ = 0;
 }
 
 }  // namespace heddle

@@ -1,6 +1,8 @@
 // Calls that the runtime answers during a replay: held back until the run to the event after them.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "replayer/guest.h"
@@ -12,24 +14,37 @@ namespace heddle {
 // declines, so a call that was not answered is where the run differs from the recording.
 class HeldCalls {
  public:
-  // Takes the event if it is such a call, of the same task as those held; false otherwise.
-  bool hold(const Event& event);
+  // Takes the event if it is such a call, of the same task as those held; false otherwise. Where it
+  // is a write to the program's `stream`, the bytes are kept when it is answered.
+  bool hold(const Event& event, std::optional<int> stream = std::nullopt);
 
-  bool empty() const { return events_.empty(); }
+  bool empty() const { return calls_.empty(); }
   // Only if not empty.
-  TaskId task() const { return events_.front().place.task; }
+  TaskId task() const { return last_.place.task; }
+  const Event& last() const { return last_; }
 
   // Gives them to the guest's runtime, in their order.
   void give(Guest& guest) const;
-  // After a run with them: the first that was not answered, or null.
-  const Event* unanswered(const Guest& guest) const;
+  // After a run with them: the first that was not answered, or nothing.
+  std::optional<Event> unanswered(const Guest& guest) const;
+  // After a run with them: what those that were answered wrote to the program's streams.
+  void show(const Guest& guest,
+            const std::function<void(int stream, std::span<const uint8_t> bytes)>& sink);
 
   // Takes the last one back.
   Event take_last();
-  void clear() { events_.clear(); }
+  void clear();
 
  private:
-  std::vector<Event> events_;
+  struct Call {
+    uint64_t number;  // of the event
+    size_t entry;     // where its entry is in `entries_`
+    int stream;       // 0: none
+  };
+  std::vector<Call> calls_;
+  std::vector<uint8_t> entries_;
+  Event last_;
+  size_t streams_ = 0;  // calls with one
 };
 
 }  // namespace heddle

@@ -4,11 +4,13 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "machine/syscalls/describe.h"
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/file_changes.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/cpu_features.h"
 #include "machine/tracee/guest_code.h"
+#include "machine/tracee/saved_translations.h"
 #include "machine/tracee/state_hash.h"
 #include "machine/translator/operand.h"
 
@@ -43,8 +45,11 @@ std::string describe_exit(const Exit& exit, const TaskContext& context) {
 }  // namespace
 
 Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
-                   const translator::Options& options)
-    : files_(std::move(files)), options_(options), output_(std::move(output)) {
+                   const translator::Options& options, const std::filesystem::path& translations)
+    : files_(std::move(files)),
+      options_(options),
+      translations_(translations),
+      output_(std::move(output)) {
   const auto* image = std::get_if<event::Exec>(&exec.body);
   if (!image) throw std::runtime_error("the trace does not begin with the program's image");
   if (const auto missing = missing_features(image->cpu_features); !missing.empty()) {
@@ -56,7 +61,8 @@ Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
   }
   current_ = std::make_shared<Process>();
   current_->guest = std::make_shared<Guest>(*image, files_, options_);
-  current_->signals.add_task(1, 0);
+  current_->guest->cache().keep_in(translations_of(translations_, image->path));
+  current_->signals.inherit(1, image->blocked_signals, image->ignored_signals);
   current_->first = true;
   tasks_[1] = current_;
 }
@@ -96,7 +102,8 @@ std::optional<Exit> Replayer::run_to(const Place& place) {
 
 // The runtime leaves a call that it cannot answer to us: there the run differs.
 void Replayer::check_held(TaskId task, const Exit* exit) {
-  const Event* missed = held_.unanswered(guest());
+  if (output_) held_.show(guest(), output_);
+  const auto missed = held_.unanswered(guest());
   if (!missed) return;
   const TaskContext& context = guest().task(task);
   std::string actual = "the task went on to " + describe(context.place());
@@ -121,8 +128,9 @@ bool Replayer::reach(const Place& place) {
 void Replayer::reach(const Event& event) {
   const Place& place = event.place;
   const bool runs = !std::holds_alternative<event::ProcessExit>(event.body) &&
+                    !std::holds_alternative<event::Released>(event.body) &&
                     !std::holds_alternative<event::Exec>(event.body);
-  if (!held_.empty() && (!runs || held_.task() != place.task)) catch_up();
+  if (!held_.empty() && (!runs || held_.task() != place.task || is_behind_held(place))) catch_up();
   const auto process = tasks_.find(place.task);
   if (process == tasks_.end())
     throw Divergence(event.number, place.task, describe(event.body), "there is no such task");
@@ -166,10 +174,29 @@ void Replayer::reach(const Event& event) {
 void Replayer::advance(const Event& event) {
   if (tasks_.empty())
     throw Divergence(event.number, event.place.task, describe(event.body), "the program has ended");
-  if (options_.runtime_syscalls && held_.hold(event)) return;
+  if (options_.runtime_syscalls && hold(event)) return;
   if (std::holds_alternative<event::Taint>(event.body)) return;
   reach(event);
   perform(event);
+}
+
+bool Replayer::hold(const Event& event) {
+  const auto* call = std::get_if<event::Syscall>(&event.body);
+  const auto process = tasks_.find(event.place.task);
+  if (!call || process == tasks_.end()) return false;
+  auto& outputs = process->second->outputs;
+  const bool writes = call->number == SYS_write || call->number == SYS_writev;
+  const auto stream =
+      writes && output_ ? outputs.stream(static_cast<int>(call->arguments[0])) : std::nullopt;
+  if (!held_.hold(event, stream)) return false;
+  outputs.called(call->number, call->arguments, call->result);
+  return true;
+}
+
+// Just behind the last call that is held, where a signal is taken that came during it.
+bool Replayer::is_behind_held(const Place& place) const {
+  const Place& call = held_.last().place;
+  return place.ticks == call.ticks && place.pc == call.pc + 2;
 }
 
 void Replayer::catch_up() {
@@ -189,6 +216,9 @@ void Replayer::perform(const Event& event) {
   }
   if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
     process_exit(*over);
+  } else if (const auto* released = std::get_if<event::Released>(&event.body)) {
+    if (current_->first) released_ = released->reason;
+    remove_tasks(*std::shared_ptr(current_), 0);
   } else if (const auto* image = std::get_if<event::Exec>(&event.body)) {
     exec(event, *image);
   } else if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
@@ -238,12 +268,16 @@ void Replayer::apply(const Event& event, const event::Signal& signal) {
 void Replayer::apply(const Event& event, const event::Syscall& call) {
   const TaskId task = event.place.task;
   const auto request = guest().request(task);
-  if (request.number != call.number || request.arguments != call.arguments)
-    throw Divergence(event.number, task, describe(event.body),
-                     "system call " + std::to_string(request.number) + " or other arguments");
+  const auto* known = find(call.number);
+  event::Syscall made;
+  made.number = static_cast<uint32_t>(request.number);
+  made.arguments = request.arguments;
+  // Calls that were logged in the tracee come without their names, and so do those of a model.
+  if (known && !call.texts.empty()) made.texts = texts(*known, request.arguments, guest().memory());
+  if (made.number != call.number || made.arguments != call.arguments || made.texts != call.texts)
+    throw Divergence(event.number, task, describe_request(call), describe_request(made));
   show_output(call);
   current_->outputs.called(call.number, call.arguments, call.result);
-  const auto* known = find(call.number);
   if (known && (call.interrupted || call.result == -EINTR)) {
     if (const auto mask = temporary_mask(*known, call.arguments, guest().memory())) {
       saved_masks_[task] = current_->signals.mask(task);
@@ -314,6 +348,7 @@ void Replayer::exec(const Event& event, const event::Exec& image) {
   process->guest->remove_task(task);
   const auto shared = process->guest->shared();
   process->guest = std::make_shared<Guest>(image, files_, options_, event.place);
+  process->guest->cache().keep_in(translations_of(translations_, image.path));
   process->guest->use(shared);
   process->signals.executed(task);
   process->outputs.executed();

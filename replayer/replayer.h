@@ -26,7 +26,8 @@ class Replayer {
  public:
   // `exec` is the body of the trace's first event.
   Replayer(const Event& exec, PinnedFiles files, OutputSink output,
-           const translator::Options& options = {});
+           const translator::Options& options = {},
+           const std::filesystem::path& translations = {});  // directory of saved translations
 
   // Runs the program up to and over this event. Throws Divergence. With Options::runtime_syscalls
   // the calls that the runtime can answer are held until the next event of another kind.
@@ -50,6 +51,8 @@ class Replayer {
   Guest* guest_of(TaskId task);
   // wait(2)'s status word of the first process, once it has ended.
   std::optional<int> exit_status() const { return status_; }
+  // Why the first process went on outside of the recording, if it did.
+  const std::optional<std::string>& released() const { return released_; }
 
   // Called for exits that are not events (point, hook, log_full) when the guest runs with such a
   // translation; the guest is resumed by the callee. Unset: such an exit is an internal error.
@@ -64,6 +67,8 @@ class Replayer {
     bool first = false;
   };
   void perform(const Event& event);
+  bool hold(const Event& event);
+  bool is_behind_held(const Place& place) const;
   void check_held(TaskId task, const Exit* exit);
   void apply(const Event& event, const event::Syscall& call);
   void apply(const Event& event, const event::Signal& signal);
@@ -80,12 +85,14 @@ class Replayer {
 
   PinnedFiles files_;
   translator::Options options_;
+  std::filesystem::path translations_;
   std::map<TaskId, std::shared_ptr<Process>> tasks_;
   std::shared_ptr<Process> current_;
   OutputSink output_;
   HeldCalls held_;
   std::map<TaskId, uint64_t> saved_masks_;  // of tasks that rt_sigsuspend let signals into
   std::optional<int> status_;
+  std::optional<std::string> released_;
 };
 
 }  // namespace heddle

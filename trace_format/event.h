@@ -64,6 +64,10 @@ struct Exec {
   std::vector<MemoryEffect> contents;  // pages that differ from what their mapping shows
   std::vector<Reserved> reserved;
   uint64_t brk = 0;
+  int32_t pid = 0;  // of the process, as the recorder saw it
+  // Of the first program, what its task inherited: bit N-1 for signal N.
+  uint64_t blocked_signals = 0;
+  uint64_t ignored_signals = 0;
   // Instruction sets that the program was shown, as /proc/cpuinfo names them: a replay needs them.
   std::vector<std::string> cpu_features;
   bool operator==(const Exec&) const = default;
@@ -81,6 +85,8 @@ struct Syscall {
   TaskId child = 0;          // clone, clone3: the new task
   bool interrupted = false;  // ended by a signal; restart is told by result (-ERESTART*)
   std::vector<uint8_t> object_bytes{};
+  std::vector<std::string> texts{};  // names that it was given, in the order of its arguments
+  bool makes_process = false;        // `child` is in a process of its own; `result` is its pid
   bool operator==(const Syscall&) const = default;
 };
 
@@ -123,6 +129,12 @@ struct ProcessExit {
   bool operator==(const ProcessExit&) const = default;
 };
 
+// The process runs on by itself, outside of the recording. `reason` is for a person.
+struct Released {
+  std::string reason;
+  bool operator==(const Released&) const = default;
+};
+
 // From here on something was not captured; a replay may differ. `reason` is for a person.
 struct Taint {
   std::string reason;
@@ -145,9 +157,9 @@ struct StateHash {
 
 }  // namespace event
 
-using EventBody =
-    std::variant<event::Exec, event::Syscall, event::Instruction, event::Signal, event::Switch,
-                 event::TaskExit, event::ProcessExit, event::Taint, event::StateHash>;
+using EventBody = std::variant<event::Exec, event::Syscall, event::Instruction, event::Signal,
+                               event::Switch, event::TaskExit, event::ProcessExit, event::Taint,
+                               event::StateHash, event::Released>;
 
 struct Event {
   uint64_t number = 0;  // from 0, without gaps

@@ -10,10 +10,41 @@
 
 namespace heddle {
 
-static_assert(sizeof(heddle_log_entry) == 128 && offsetof(heddle_log_entry, check) == 120);
+static_assert(sizeof(heddle_log_entry) == 96 && offsetof(heddle_log_entry, check) == 0);
+static_assert(sizeof(heddle_log_effect) == 16);
 static_assert(sizeof(heddle_log) == 128 && offsetof(heddle_log, used) == HEDDLE_LOG_USED);
 
-Event logged_call(const heddle_log_entry& entry, uint64_t number, uint64_t time_ns) {
+std::optional<uint32_t> entry_size(std::span<const uint8_t> bytes) {
+  heddle_log_entry entry;
+  if (bytes.size() < sizeof entry) return std::nullopt;
+  std::memcpy(&entry, bytes.data(), sizeof entry);
+  if (entry.size % 8 != 0 || entry.size > bytes.size()) return std::nullopt;
+  uint64_t at = sizeof entry;
+  for (uint32_t i = 0; i < entry.effects; ++i) {
+    heddle_log_effect effect;
+    if (at + sizeof effect > entry.size) return std::nullopt;
+    std::memcpy(&effect, bytes.data() + at, sizeof effect);
+    at += heddle_effect_size(effect.size);
+    if (effect.size == 0 || effect.kind != HEDDLE_EFFECT_WRITTEN) return std::nullopt;
+  }
+  if (at != entry.size) return std::nullopt;
+  return entry.size;
+}
+
+std::optional<uint64_t> entry_count(std::span<const uint8_t> bytes) {
+  uint64_t count = 0;
+  while (!bytes.empty()) {
+    const auto size = entry_size(bytes);
+    if (!size) return std::nullopt;
+    bytes = bytes.subspan(*size);
+    ++count;
+  }
+  return count;
+}
+
+Event logged_call(std::span<const uint8_t> bytes, uint64_t number, uint64_t time_ns) {
+  heddle_log_entry entry;
+  std::memcpy(&entry, bytes.data(), sizeof entry);
   Event event;
   event.number = number;
   event.time_ns = time_ns;
@@ -22,18 +53,22 @@ Event logged_call(const heddle_log_entry& entry, uint64_t number, uint64_t time_
   call.number = entry.number;
   std::copy(std::begin(entry.arguments), std::end(entry.arguments), call.arguments.begin());
   call.result = entry.result;
-  if (entry.effect_size != 0)
-    call.effects.push_back(
-        {entry.effect_address, {entry.effect, entry.effect + entry.effect_size}});
+  const uint8_t* at = bytes.data() + sizeof entry;
+  for (uint32_t i = 0; i < entry.effects; ++i) {
+    heddle_log_effect effect;
+    std::memcpy(&effect, at, sizeof effect);
+    const uint8_t* contents = at + sizeof effect;
+    call.effects.push_back({effect.address, {contents, contents + effect.size}});
+    at += heddle_effect_size(effect.size);
+  }
   event.body = std::move(call);
   return event;
 }
 
-std::optional<heddle_log_entry> log_entry(const Event& event) {
+bool append_entry(const Event& event, std::vector<uint8_t>& out) {
   const auto* call = std::get_if<event::Syscall>(&event.body);
-  if (!call || event.registers || event.place.phase != 0) return std::nullopt;
-  if (call->file || call->child != 0 || call->interrupted || call->effects.size() > 1)
-    return std::nullopt;
+  if (!call || event.registers || event.place.phase != 0) return false;
+  if (call->file || call->child != 0 || call->interrupted) return false;
   heddle_log_entry entry{};
   entry.ticks = event.place.ticks;
   entry.pc = event.place.pc;
@@ -41,14 +76,26 @@ std::optional<heddle_log_entry> log_entry(const Event& event) {
   entry.number = call->number;
   std::copy(call->arguments.begin(), call->arguments.end(), std::begin(entry.arguments));
   entry.result = call->result;
-  if (!call->effects.empty()) {
-    const auto& effect = call->effects.front();
-    if (effect.bytes.empty() || effect.bytes.size() > sizeof entry.effect) return std::nullopt;
-    entry.effect_address = effect.address;
-    entry.effect_size = static_cast<uint32_t>(effect.bytes.size());
-    std::copy(effect.bytes.begin(), effect.bytes.end(), std::begin(entry.effect));
+  uint64_t size = sizeof entry;
+  for (const auto& effect : call->effects) {
+    if (effect.bytes.empty() || effect.bytes.size() > UINT32_MAX) return false;
+    size += heddle_effect_size(static_cast<uint32_t>(effect.bytes.size()));
   }
-  return entry;
+  if (size > UINT32_MAX) return false;
+  entry.size = static_cast<uint32_t>(size);
+  entry.effects = static_cast<uint32_t>(call->effects.size());
+  size_t at = out.size();
+  out.resize(at + size);
+  std::memcpy(out.data() + at, &entry, sizeof entry);
+  at += sizeof entry;
+  for (const auto& effect : call->effects) {
+    const heddle_log_effect header{effect.address, static_cast<uint32_t>(effect.bytes.size()),
+                                   HEDDLE_EFFECT_WRITTEN};
+    std::memcpy(out.data() + at, &header, sizeof header);
+    std::memcpy(out.data() + at + sizeof header, effect.bytes.data(), effect.bytes.size());
+    at += heddle_effect_size(header.size);
+  }
+  return true;
 }
 
 std::vector<Event> read_syscall_log(const std::filesystem::path& file, uint64_t next) {
@@ -62,24 +109,29 @@ std::vector<Event> read_syscall_log(const std::filesystem::path& file, uint64_t 
   heddle_log log{};
   if (bytes.size() < sizeof log) throw damaged(0, "shorter than its header");
   std::memcpy(&log, bytes.data(), sizeof log);
-  const uint64_t room = (bytes.size() - sizeof log) / sizeof(heddle_log_entry);
   const auto used = static_cast<uint32_t>(log.used);
   if (log.magic != HEDDLE_LOG_MAGIC || log.mode != HEDDLE_LOG_RECORD)
     throw damaged(0, "not a log of system calls");
   if (log.used != heddle_log_count(used))
-    throw damaged(HEDDLE_LOG_USED, "the number of its entries is damaged");
-  if (used > room) throw damaged(bytes.size(), "shorter than its header says");
-  for (uint32_t i = 0; i < used; ++i) {
-    const uint64_t offset = sizeof log + uint64_t{i} * sizeof(heddle_log_entry);
-    heddle_log_entry entry;
-    std::memcpy(&entry, bytes.data() + offset, sizeof entry);
-    const uint64_t number = log.first_event + i;
-    if (entry.check != heddle_log_check(&entry, number) || entry.effect_size > sizeof entry.effect)
-      throw damaged(offset, "the checksum does not match: the entry is damaged");
-    if (number < next) continue;
+    throw damaged(HEDDLE_LOG_USED, "the size of its entries is damaged");
+  if (used > bytes.size() - sizeof log) throw damaged(bytes.size(), "shorter than its header says");
+  const std::span entries(reinterpret_cast<const uint8_t*>(bytes.data()) + sizeof log, used);
+  uint64_t number = log.first_event;
+  for (uint32_t at = 0; at < used; ++number) {
+    const auto size = entry_size(entries.subspan(at));
+    if (!size) throw damaged(sizeof log + at, "an entry that is not whole");
+    // Aligned, as the check reads it.
+    std::vector<uint64_t> words(*size / 8);
+    std::memcpy(words.data(), entries.data() + at, *size);
+    const auto* entry = reinterpret_cast<const heddle_log_entry*>(words.data());
+    if (entry->check != heddle_log_check(entry, log.first_event, at))
+      throw damaged(sizeof log + at, "the checksum does not match: the entry is damaged");
     if (number > next) break;
-    events.push_back(logged_call(entry, number, 0));
-    ++next;
+    if (number == next) {
+      events.push_back(logged_call(entries.subspan(at, *size), number, 0));
+      ++next;
+    }
+    at += *size;
   }
   return events;
 }

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "trace_format/event.h"
@@ -10,12 +11,19 @@
 
 namespace heddle {
 
-// The event that an entry stands for. Its registers are absent.
-Event logged_call(const heddle_log_entry& entry, uint64_t number, uint64_t time_ns);
+// Bytes of the entry at the front; nothing where there is none that is whole and whose effects are
+// inside of it.
+std::optional<uint32_t> entry_size(std::span<const uint8_t> bytes);
 
-// The entry that says the same as the event, but for number, time and check; nothing where none
-// can: another kind of event, one with registers to compare, or effects that have no room.
-std::optional<heddle_log_entry> log_entry(const Event& event);
+// How many entries there are; nothing where one of them is not whole.
+std::optional<uint64_t> entry_count(std::span<const uint8_t> bytes);
+
+// The event that a whole entry stands for. Its registers are absent.
+Event logged_call(std::span<const uint8_t> entry, uint64_t number, uint64_t time_ns);
+
+// Appends the entry that says the same as the event, but for number, time and check. False, and
+// nothing happens, where none can: another kind of event, or one with registers to compare.
+bool append_entry(const Event& event, std::vector<uint8_t>& out);
 
 // The committed entries of a log file, as events, from event number `next` on; nothing where there
 // is no file or the entry of that number is not in it. Throws TraceError where it is damaged.

@@ -104,20 +104,24 @@ std::optional<Event> TraceReader::salvaged() {
 }
 
 std::optional<Event> TraceReader::next() {
-  while (left_.empty()) {
-    if (ended_) return std::nullopt;
-    if (!cut_off_.empty() || !load_chunk()) return ended_ ? std::nullopt : salvaged();
+  const auto before = [&] {
+    return (directory_ / "events").string() + " before offset " + std::to_string(offset_) + ": ";
+  };
+  while (decoded_.empty()) {
+    if (left_.empty()) {
+      if (ended_) return std::nullopt;
+      if (!cut_off_.empty() || !load_chunk()) return ended_ ? std::nullopt : salvaged();
+      continue;
+    }
+    try {
+      decode(left_, decoded_);
+    } catch (const TraceError& error) {
+      throw TraceError(before() + error.what());
+    }
   }
-  Event event;
-  try {
-    event = decode(left_);
-  } catch (const TraceError& error) {
-    throw TraceError((directory_ / "events").string() + " before offset " +
-                     std::to_string(offset_) + ": " + error.what());
-  }
-  if (event.number != next_)
-    throw TraceError((directory_ / "events").string() + " before offset " +
-                     std::to_string(offset_) + ": events are out of order");
+  Event event = std::move(decoded_.front());
+  decoded_.pop_front();
+  if (event.number != next_) throw TraceError(before() + "events are out of order");
   ++next_;
   return event;
 }

@@ -43,7 +43,8 @@ class TraceReader {
   bool ended_ = false;
   std::vector<uint8_t> chunk_;
   std::span<const uint8_t> left_;
-  uint64_t chunk_end_ = 0;  // number of the first event after the chunk
+  std::deque<Event> decoded_;  // of the last record, not yet given
+  uint64_t chunk_end_ = 0;     // number of the first event after the chunk
   uint64_t next_ = 0;
   std::string cut_off_;
   std::optional<std::deque<Event>> salvaged_;  // not yet read by next()

@@ -1,4 +1,4 @@
-/* The log of system calls that were served in the tracee: a header, then entries of fixed size.
+/* The log of system calls that were served in the tracee: a header, then entries one after another.
  * While recording it is the file `log` of the trace, mapped by tracee and supervisor, so it
  * outlives both. Written by the runtime, which is C. */
 #ifndef HEDDLE_TRACE_FORMAT_SYSCALL_LOG_H
@@ -6,20 +6,30 @@
 
 #include <stdint.h>
 
-/* One call, as event::Syscall has it. */
+/* One call, as event::Syscall has it. Its effects follow. */
 struct heddle_log_entry {
-  uint64_t ticks; /* the Place of the syscall instruction; phase 0 */
+  uint64_t check;   /* heddle_log_check(); recording only */
+  uint32_t size;    /* bytes of the entry with its effects: a multiple of 8 */
+  uint32_t effects; /* how many */
+  uint64_t ticks;   /* the Place of the syscall instruction; phase 0 */
   uint64_t pc;
   uint32_t task;
   uint32_t number;
   uint64_t arguments[6];
   int64_t result;
-  uint64_t effect_address; /* of the guest: where `effect` was written */
-  uint32_t effect_size;    /* bytes of `effect` that were, at most 16; 0: none */
-  uint32_t reserved;       /* zero */
-  uint8_t effect[16];
-  uint64_t reserved_too; /* zero */
-  uint64_t check;        /* heddle_log_check(); recording only */
+};
+
+/* Memory of the guest that the call wrote. Its bytes follow, then zeros up to a multiple of 8. */
+struct heddle_log_effect {
+  uint64_t address;
+  uint32_t size;
+  uint32_t kind; /* HEDDLE_EFFECT_... */
+};
+
+enum {
+  HEDDLE_EFFECT_WRITTEN = 0,
+  HEDDLE_EFFECT_SHOWN =
+      1, /* replay only: taken from the guest's memory when the call is answered */
 };
 
 enum { HEDDLE_LOG_RECORD = 1, HEDDLE_LOG_REPLAY = 2 };
@@ -27,15 +37,16 @@ enum { HEDDLE_LOG_RECORD = 1, HEDDLE_LOG_REPLAY = 2 };
 struct heddle_log {
   uint64_t magic; /* HEDDLE_LOG_MAGIC */
   uint32_t mode;
-  uint32_t capacity;    /* entries that there is room for */
-  uint64_t used;        /* heddle_log_count() of the committed entries */
-  uint64_t served;      /* replay: entries that answered a call */
-  uint64_t first_event; /* recording: the number of entry 0's event; entry i's is i more */
+  uint32_t capacity; /* bytes of entries that there is room for */
+  uint64_t used;     /* heddle_log_count() of the bytes of the committed entries */
+  uint64_t served;   /* replay: bytes of the entries that answered a call */
+  uint64_t
+      first_event; /* recording: the number of the first entry's event; the next one's follows */
   uint64_t reserved[11];
 };
 /* The entries follow the header. */
 
-#define HEDDLE_LOG_MAGIC 0x31474f4c4448ull /* "HDLOG1" */
+#define HEDDLE_LOG_MAGIC 0x32474f4c4448ull /* "HDLOG2" */
 enum { HEDDLE_LOG_USED = 16 };             /* offset of `used` */
 
 /* A count with its complement in the upper half: written by one store, and a damaged one shows. */
@@ -43,16 +54,32 @@ static inline uint64_t heddle_log_count(uint32_t count) {
   return count | (uint64_t)~count << 32;
 }
 
-/* Of everything before `check`, for the entry that is the event of that number. */
-static inline uint64_t heddle_log_check(const struct heddle_log_entry* entry, uint64_t event) {
-  uint64_t hash = event ^ 0x9e3779b97f4a7c15ull;
-  for (int i = 0; i < 15; ++i) {
-    uint64_t word;
-    __builtin_memcpy(&word, (const char*)entry + 8 * i, 8);
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15ull;
-    hash ^= hash >> 29;
+/* Bytes of an effect with its contents. */
+static inline uint64_t heddle_effect_size(uint32_t size) {
+  return sizeof(struct heddle_log_effect) + (((uint64_t)size + 7) & ~(uint64_t)7);
+}
+
+/* Of everything behind `check`, for the entry at `offset` behind the header of the log whose first
+ * event is that. `entry->size` is known to be good. */
+static inline uint64_t heddle_log_check(const struct heddle_log_entry* entry, uint64_t first_event,
+                                        uint32_t offset) {
+  const uint64_t factor = 0x9e3779b97f4a7c15ull;
+  uint64_t a = first_event ^ factor, b = offset + factor, word;
+  const char* at = (const char*)entry + 8;
+  const char* end = (const char*)entry + entry->size;
+  for (; end - at >= 16; at += 16) {
+    __builtin_memcpy(&word, at, 8);
+    a = (a ^ word) * factor;
+    a ^= a >> 29;
+    __builtin_memcpy(&word, at + 8, 8);
+    b = (b ^ word) * factor;
+    b ^= b >> 29;
   }
-  return hash;
+  if (at < end) {
+    __builtin_memcpy(&word, at, 8);
+    a = (a ^ word) * factor;
+  }
+  return (a ^ b >> 32) * factor ^ b;
 }
 
 #endif

@@ -48,6 +48,7 @@ struct Event {
     processExit @13 :Int32;
     taint @14 :Text;
     stateHash @15 :StateHash;
+    released @16 :Text;
   }
 }
 
@@ -61,7 +62,10 @@ struct Exec {
   contents @6 :List(Effect);
   reserved @7 :List(Range);
   brk @8 :UInt64;
-  cpuFeatures @9 :List(Text);
+  pid @9 :Int32;
+  blockedSignals @10 :UInt64;
+  ignoredSignals @11 :UInt64;
+  cpuFeatures @12 :List(Text);
 }
 
 struct Syscall {
@@ -73,6 +77,8 @@ struct Syscall {
   child @5 :UInt32;
   interrupted @6 :Bool;
   objectBytes @7 :Data;
+  texts @8 :List(Text);         # no byte of them is zero
+  makesProcess @9 :Bool;
 }
 
 struct Instruction {

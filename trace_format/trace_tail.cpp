@@ -86,27 +86,29 @@ std::vector<Event> TraceTail::read(const std::filesystem::path& file, uint64_t n
   offset = sizeof header;
   while (offset < sizeof header + used) {
     uint64_t check = 0;
-    uint32_t length = 0;
+    uint32_t first = 0;
     const uint64_t left = sizeof header + used - offset;
-    if (left < sizeof check + sizeof length) throw damaged("a record that is cut off");
+    if (left < sizeof check + sizeof first) throw damaged("a record that is cut off");
     std::memcpy(&check, data + offset, sizeof check);
-    std::memcpy(&length, data + offset + sizeof check, sizeof length);
-    const uint64_t size = sizeof length + uint64_t{length};
+    std::memcpy(&first, data + offset + sizeof check, sizeof first);
+    const uint64_t size = record_size(first);
     if (size > left - sizeof check) throw damaged("a record that is cut off");
     std::span<const uint8_t> record(data + offset + sizeof check, size);
     if (XXH64(record.data(), record.size(), 0) != check)
       throw damaged("the checksum does not match: the event is damaged");
-    Event event;
+    std::deque<Event> decoded;
     try {
-      event = decode(record);
+      decode(record, decoded);
     } catch (const TraceError& error) {
       throw damaged(error.what());
     }
     offset += sizeof check + size;
-    if (event.number < next) continue;
-    if (event.number > next) break;
-    events.push_back(std::move(event));
-    ++next;
+    for (auto& event : decoded) {
+      if (event.number < next) continue;
+      if (event.number > next) return events;
+      events.push_back(std::move(event));
+      ++next;
+    }
   }
   return events;
 }

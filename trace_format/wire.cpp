@@ -4,15 +4,26 @@
 #include <capnp/serialize.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <iterator>
 
+#include "trace_format/logged_calls.h"
 #include "trace_format/trace.capnp.h"
 
 namespace heddle {
 namespace {
 
 constexpr uint32_t kMaxMessage = 256u << 20;  // bytes; an Exec event holds the stack and data pages
+
+// A record of calls, where others have their length.
+struct CallsHeader {
+  uint32_t size;  // kCalls, and bytes of the record
+  uint32_t zero;
+  uint64_t first_event;
+  uint64_t time_ns;
+};
+constexpr uint32_t kCalls = 1u << 31;
 
 capnp::Data::Reader as_data(std::span<const uint8_t> bytes) {
   return capnp::Data::Reader(kj::arrayPtr(bytes.data(), bytes.size()));
@@ -87,6 +98,9 @@ struct Encoder {
       reserved[i].setSize(e.reserved[i].size);
     }
     o.setBrk(e.brk);
+    o.setPid(e.pid);
+    o.setBlockedSignals(e.blocked_signals);
+    o.setIgnoredSignals(e.ignored_signals);
     auto features = o.initCpuFeatures(static_cast<unsigned>(e.cpu_features.size()));
     for (unsigned i = 0; i < e.cpu_features.size(); ++i) features.set(i, e.cpu_features[i]);
   }
@@ -101,6 +115,9 @@ struct Encoder {
     o.setChild(e.child);
     o.setInterrupted(e.interrupted);
     o.setObjectBytes({e.object_bytes.data(), e.object_bytes.size()});
+    auto texts = o.initTexts(static_cast<unsigned>(e.texts.size()));
+    for (unsigned n = 0; n < e.texts.size(); ++n) texts.set(n, e.texts[n]);
+    o.setMakesProcess(e.makes_process);
   }
   void operator()(const event::Instruction& e) {
     auto o = out.initInstruction();
@@ -128,6 +145,7 @@ struct Encoder {
   }
   void operator()(const event::ProcessExit& e) { out.setProcessExit(e.status); }
   void operator()(const event::Taint& e) { out.setTaint(e.reason); }
+  void operator()(const event::Released& e) { out.setReleased(e.reason); }
   void operator()(const event::StateHash& e) {
     auto o = out.initStateHash();
     o.setExtended(e.extended);
@@ -156,6 +174,9 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.contents = take(i.getContents());
       for (const auto r : i.getReserved()) e.reserved.push_back({r.getStart(), r.getSize()});
       e.brk = i.getBrk();
+      e.pid = i.getPid();
+      e.blocked_signals = i.getBlockedSignals();
+      e.ignored_signals = i.getIgnoredSignals();
       for (const auto f : i.getCpuFeatures()) e.cpu_features.emplace_back(f.cStr());
       return e;
     }
@@ -171,6 +192,8 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.child = i.getChild();
       e.interrupted = i.getInterrupted();
       e.object_bytes.assign(i.getObjectBytes().begin(), i.getObjectBytes().end());
+      for (const auto text : i.getTexts()) e.texts.emplace_back(text.cStr(), text.size());
+      e.makes_process = i.getMakesProcess();
       return e;
     }
     case wire::Event::Body::INSTRUCTION: {
@@ -199,6 +222,8 @@ EventBody take_body(wire::Event::Body::Reader in) {
       return event::TaskExit{in.getTaskExit().getStatus(), take(in.getTaskExit().getEffects())};
     case wire::Event::Body::PROCESS_EXIT:
       return event::ProcessExit{in.getProcessExit()};
+    case wire::Event::Body::RELEASED:
+      return event::Released{in.getReleased()};
     case wire::Event::Body::TAINT:
       return event::Taint{in.getTaint()};
     case wire::Event::Body::STATE_HASH: {
@@ -239,10 +264,57 @@ void encode(const Event& event, std::vector<uint8_t>& out) {
   std::memcpy(out.data() + at + sizeof size, bytes.begin(), size);
 }
 
-Event decode(std::span<const uint8_t>& bytes) try {
+uint64_t record_size(uint32_t first) {
+  return first & kCalls ? first & ~kCalls : sizeof first + uint64_t{first};
+}
+
+void encode_calls(std::span<const uint8_t> entries, uint64_t first_event, uint64_t time_ns,
+                  std::vector<uint8_t>& out) {
+  const CallsHeader header{kCalls | static_cast<uint32_t>(sizeof header + entries.size()), 0,
+                           first_event, time_ns};
+  size_t at = out.size();
+  out.resize(at + sizeof header + entries.size());
+  std::memcpy(out.data() + at, &header, sizeof header);
+  at += sizeof header;
+  std::memcpy(out.data() + at, entries.data(), entries.size());
+  // The record's own checksum is for all of them.
+  while (at < out.size()) {
+    uint32_t size = 0;
+    std::memcpy(&size, out.data() + at + offsetof(heddle_log_entry, size), sizeof size);
+    std::memset(out.data() + at, 0, sizeof heddle_log_entry::check);
+    at += size;
+  }
+}
+
+namespace {
+
+void decode_calls(std::span<const uint8_t>& bytes, std::deque<Event>& out) {
+  CallsHeader header{};
+  if (bytes.size() < sizeof header) throw TraceError("a record of calls is cut off");
+  std::memcpy(&header, bytes.data(), sizeof header);
+  const uint64_t size = header.size & ~kCalls;
+  if (size < sizeof header || size > bytes.size() || header.zero != 0)
+    throw TraceError("a record of calls has an impossible length");
+  auto entries = bytes.subspan(sizeof header, size - sizeof header);
+  bytes = bytes.subspan(size);
+  for (uint64_t number = header.first_event; !entries.empty(); ++number) {
+    const auto length = entry_size(entries);
+    if (!length) throw TraceError("a record of calls has an entry that is not whole");
+    out.push_back(logged_call(entries.first(*length), number, header.time_ns));
+    entries = entries.subspan(*length);
+  }
+}
+
+}  // namespace
+
+void decode(std::span<const uint8_t>& bytes, std::deque<Event>& out) try {
   uint32_t size = 0;
   if (bytes.size() < sizeof size) throw TraceError("an event's length is cut off");
   std::memcpy(&size, bytes.data(), sizeof size);
+  if (size & kCalls) {
+    decode_calls(bytes, out);
+    return;
+  }
   if (size > kMaxMessage || size > bytes.size() - sizeof size || size % 8 != 0)
     throw TraceError("an event's length is impossible");
   std::vector<capnp::word> words(size / 8);
@@ -260,7 +332,7 @@ Event decode(std::span<const uint8_t>& bytes) try {
   if (e.getRegisters().size() != 0) event.registers = take_registers(e.getRegisters());
   event.body = take_body(e.getBody());
   bytes = bytes.subspan(sizeof size + size);
-  return event;
+  out.push_back(std::move(event));
 } catch (const kj::Exception& error) {
   throw TraceError(std::string("an event is malformed: ") + error.getDescription().cStr());
 }

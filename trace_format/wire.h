@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -22,7 +23,16 @@ class TraceError : public std::runtime_error {
 // 32-bit little-endian number) to `out`.
 void encode(const Event& event, std::vector<uint8_t>& out);
 
-// Takes one event off the front of `bytes`. Throws TraceError where they are not one.
-Event decode(std::span<const uint8_t>& bytes);
+// Appends entries of the system call log (trace_format/syscall_log.h), all of them whole, as one
+// record: they are the events from that number on.
+void encode_calls(std::span<const uint8_t> entries, uint64_t first_event, uint64_t time_ns,
+                  std::vector<uint8_t>& out);
+
+// Bytes of the record that begins with this 32-bit number.
+uint64_t record_size(uint32_t first);
+
+// Takes one record off the front of `bytes` and appends its events. Throws TraceError where there
+// is none.
+void decode(std::span<const uint8_t>& bytes, std::deque<Event>& out);
 
 }  // namespace heddle

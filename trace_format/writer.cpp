@@ -2,16 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 #include <zstd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <system_error>
 
 #include "trace_format/chunk.h"
@@ -22,6 +18,8 @@ namespace {
 
 constexpr size_t kChunkSize = 64 << 10;  // bytes before compression
 constexpr int kLevel = 1;                // zstd's; recording pays for it
+// What a pinned file is called that could not be written, in an event that is not written either.
+constexpr const char* kNothing = "00000000000000000000000000000000";
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -29,7 +27,8 @@ constexpr int kLevel = 1;                // zstd's; recording pays for it
 
 }  // namespace
 
-TraceWriter::TraceWriter(std::filesystem::path directory) : directory_(std::move(directory)) {
+TraceWriter::TraceWriter(std::filesystem::path directory, std::filesystem::path shared_files)
+    : directory_(std::move(directory)) {
   std::error_code ignored;
   std::filesystem::create_directories(directory_.parent_path(), ignored);
   if (mkdir(directory_.c_str(), 0700) != 0 &&
@@ -41,6 +40,7 @@ TraceWriter::TraceWriter(std::filesystem::path directory) : directory_(std::move
              0600);
   if (fd_ < 0) fail("creating " + (directory_ / "events").string());
   tail_ = std::make_unique<TraceTail>(directory_ / "tail");
+  files_ = std::make_unique<FileStore>(directory_ / "files", std::move(shared_files));
 }
 
 TraceWriter::~TraceWriter() {
@@ -51,16 +51,32 @@ void TraceWriter::append(const Event& event) {
   if (event.number != next_ || fd_ < 0)
     throw std::logic_error("event " + std::to_string(event.number) + " is appended where " +
                            std::to_string(next_) + " is due");
+  ++next_;
+  if (failure_) return;
   const size_t at = pending_.size();
   encode(event, pending_);
-  ++next_;
-  if (pending_.size() >= kChunkSize || !tail_->append(std::span(pending_).subspan(at))) flush();
+  keep(at);
+}
+
+void TraceWriter::append_calls(std::span<const uint8_t> entries, uint64_t count, uint64_t time_ns) {
+  next_ += count;
+  if (failure_) return;
+  const size_t at = pending_.size();
+  encode_calls(entries, next_ - count, time_ns, pending_);
+  keep(at);
+}
+
+// What was encoded from there on is in a file when this returns, or the trace is given up.
+void TraceWriter::keep(size_t at) {
+  const bool kept = tail_->append(std::span(pending_).subspan(at));
+  if (!kept || pending_.size() >= kChunkSize) flush();
 }
 
 void TraceWriter::flush() {
-  if (next_ == pending_first_) return;
-  write_chunk(chunk::kEvents, pending_, pending_first_,
-              static_cast<uint32_t>(next_ - pending_first_));
+  if (failure_ || next_ == pending_first_) return;
+  if (!write_chunk(chunk::kEvents, pending_, pending_first_,
+                   static_cast<uint32_t>(next_ - pending_first_)))
+    return;
   pending_.clear();
   tail_->clear();
   pending_first_ = next_;
@@ -68,14 +84,16 @@ void TraceWriter::flush() {
 
 void TraceWriter::finish() {
   flush();
-  write_chunk(chunk::kEnd, {}, next_, 0);
-  if (close(fd_) != 0) fail("closing " + (directory_ / "events").string());
+  if (!failure_) write_chunk(chunk::kEnd, {}, next_, 0);
+  if (close(fd_) != 0 && !failure_)
+    give_up("closing " + (directory_ / "events").string() + ": " + std::strerror(errno));
   fd_ = -1;
+  if (failure_) return;
   unlink((directory_ / "tail").c_str());
   unlink(syscall_log().c_str());
 }
 
-void TraceWriter::write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,
+bool TraceWriter::write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,
                               uint32_t count) {
   chunk::Header header;
   std::vector<uint8_t> out(sizeof header + ZSTD_compressBound(payload.size()));
@@ -96,64 +114,39 @@ void TraceWriter::write_chunk(uint16_t kind, const std::vector<uint8_t>& payload
   while (done < out.size()) {
     const ssize_t put = write(fd_, out.data() + done, out.size() - done);
     if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) fail("writing " + (directory_ / "events").string());
+    if (put <= 0) {
+      give_up("writing " + (directory_ / "events").string() + ": " +
+              std::strerror(put < 0 ? errno : ENOSPC));
+      return false;
+    }
     done += static_cast<size_t>(put);
   }
   bytes_ += out.size();
+  return true;
 }
 
 std::string TraceWriter::pin(const std::filesystem::path& file) {
-  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) fail("reading " + file.string());
-  struct stat info {};
-  const auto ns = [](const timespec& t) {
-    return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
-  };
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  std::vector<uint8_t> contents;
-  Looks looks{};
-  if (fstat(fd, &info) == 0) {
-    looks = {info.st_dev, info.st_ino, static_cast<uint64_t>(info.st_size), ns(info.st_mtim),
-             ns(info.st_ctim)};
-    contents.reserve(static_cast<size_t>(info.st_size));
-  }
-  if (const auto known = pinned_.find(looks); known != pinned_.end()) {
-    close(fd);
-    return known->second;
-  }
-  while (true) {
-    constexpr size_t kPiece = 1 << 20;
-    const size_t at = contents.size();
-    contents.resize(at + kPiece);
-    const ssize_t got = read(fd, contents.data() + at, kPiece);
-    contents.resize(at + static_cast<size_t>(std::max<ssize_t>(got, 0)));
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("reading " + file.string());
-    if (got == 0) break;
-  }
-  close(fd);
-  const auto name = pin(contents);
-  // A file that changed a moment ago can change again without looking different.
-  constexpr uint64_t kSettled = 2'000'000'000;
-  if (ns(now) > kSettled + std::max(looks[3], looks[4])) pinned_[looks] = name;
-  return name;
+  return pinned([&] { return files_->pin(file); });
 }
 
 std::string TraceWriter::pin(std::span<const uint8_t> contents) {
-  const XXH128_hash_t digest = XXH3_128bits(contents.data(), contents.size());
-  char name[33];
-  std::snprintf(name, sizeof name, "%016llx%016llx", static_cast<unsigned long long>(digest.high64),
-                static_cast<unsigned long long>(digest.low64));
-  const auto path = directory_ / "files" / name;
-  if (!std::filesystem::exists(path)) {
-    std::ofstream out(path, std::ios::binary);
-    out.write(reinterpret_cast<const char*>(contents.data()),
-              static_cast<std::streamsize>(contents.size()));
-    out.close();
-    if (!out) fail("writing " + path.string());
+  return pinned([&] { return files_->pin(contents); });
+}
+
+std::string TraceWriter::pinned(const std::function<std::string()>& pin) {
+  if (failure_) return kNothing;
+  try {
+    return pin();
+  } catch (const std::exception& error) {
+    give_up(error.what());
+    return kNothing;
   }
-  return name;
+}
+
+// What is whole stays: a chunk that was not written to its end is taken back.
+void TraceWriter::give_up(const std::string& why) {
+  failure_ = why;
+  if (fd_ >= 0 && ftruncate(fd_, static_cast<off_t>(bytes_)) != 0) return;
 }
 
 }  // namespace heddle

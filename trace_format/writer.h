@@ -1,40 +1,47 @@
 // Writes a trace: see docs/trace-format.md for its invariants.
 #pragma once
 
-#include <array>
 #include <filesystem>
-#include <map>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "trace_format/event.h"
+#include "trace_format/file_store.h"
 #include "trace_format/trace_tail.h"
 
 namespace heddle {
 
 // Append-only. What append() returned from survives the death of the writer, in the file `tail`;
-// what flush() returned from is in the file `events`. Throws std::system_error naming the file
-// where the system refuses a write (disk full, say); the trace then holds what was appended before.
+// what flush() returned from is in the file `events`. Where the system refuses a write (disk full,
+// say) the trace keeps what was appended before, failure() says why, and all that is appended later
+// is dropped: the program is at a place that has an event, whatever becomes of it.
 class TraceWriter {
  public:
-  // Creates `directory` (mode 0700), which must not exist or be empty.
-  explicit TraceWriter(std::filesystem::path directory);
+  // Creates `directory` (mode 0700), which must not exist or be empty. Throws std::system_error.
+  // `shared_files`: the store of pinned files (file_store.h); empty: none.
+  explicit TraceWriter(std::filesystem::path directory, std::filesystem::path shared_files = {});
   ~TraceWriter();
   TraceWriter(const TraceWriter&) = delete;
   TraceWriter& operator=(const TraceWriter&) = delete;
 
   // event.number must be the next one.
   void append(const Event& event);
+  // The same for whole entries of the system call log: `count` events.
+  void append_calls(std::span<const uint8_t> entries, uint64_t count, uint64_t time_ns);
   void flush();
   // Marks the clean end; tail and log are gone then. Nothing can be appended afterwards.
   void finish();
 
-  // Copies the file's contents into the trace under the name of their digest, once; returns it.
-  // A file that looks as it did (device, inode, size, times) is not read again.
+  // Puts the file's contents into the trace under the name of their digest, once; returns it.
   std::string pin(const std::filesystem::path& file);
   std::string pin(std::span<const uint8_t> contents);
+
+  // Why nothing is written any more: the file and the system's words.
+  const std::optional<std::string>& failure() const { return failure_; }
 
   uint64_t events() const { return next_; }
   uint64_t bytes() const { return bytes_; }  // written to the events file
@@ -44,20 +51,22 @@ class TraceWriter {
   std::filesystem::path syscall_log() const { return directory_ / "log"; }
 
  private:
-  void write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,
+  void keep(size_t at);
+  bool write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,
                    uint32_t count);
 
-  // Device, inode, size, modification and change time (ns) of a file.
-  using Looks = std::array<uint64_t, 5>;
+  std::string pinned(const std::function<std::string()>& pin);
+  void give_up(const std::string& why);
 
   std::filesystem::path directory_;
-  std::map<Looks, std::string> pinned_;
+  std::unique_ptr<FileStore> files_;
   int fd_ = -1;
   std::unique_ptr<TraceTail> tail_;  // holds what pending_ does
   std::vector<uint8_t> pending_;
   uint64_t next_ = 0;
   uint64_t pending_first_ = 0;
   uint64_t bytes_ = 0;
+  std::optional<std::string> failure_;
 };
 
 }  // namespace heddle

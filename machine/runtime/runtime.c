@@ -7,6 +7,7 @@
  *
  * ABI facts: a system call clobbers rcx and r11 alone (System V ABI, x86-64 supplement, A.2.1);
  * numbers and structures are those of Linux's uapi/asm/unistd_64.h, linux/futex.h, linux/time.h. */
+#include "machine/runtime/deciding.h"
 #include "machine/runtime/task_state.h"
 #include "trace_format/syscall_log.h"
 
@@ -33,36 +34,30 @@
   "mov %gs:0xf8, %r13\n  mov %gs:0x100, %r14\n mov %gs:0x108, %r15\n" \
   "mov %gs:0xb0, %rsp\n"
 
-enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11 }; /* indexes of saved[] */
-
-enum { kGettimeofday = 96, kTime = 201, kFutex = 202, kClockGettime = 228 };
-enum { kFutexWait = 0, kFutexWake = 1, kFutexWaitBitset = 9, kFutexWakeBitset = 10 };
-enum { kFutexPrivate = 128, kFutexClockRealtime = 256 };
-enum { kAgain = 11 };
 enum { kTrapAndResumeFlags = 0x10100 };
 
-/* What prepare() found, in rax and rdx. */
-enum { kDecline = 0, kExecute = 1, kAnswer = 2 };
-struct decision {
-  uint64_t act;
-  int64_t result; /* kAnswer: the call's */
-};
-/* The store that commits, in rax and rdx. */
+/* The store that commits, in rax and rdx; `where` is null where the call is declined after all. */
 struct commit {
   uint64_t value;
   uint64_t* where;
 };
 
-static inline struct decision decline(void) {
-  return (struct decision){kDecline, 0};
+INLINE struct heddle_log_entry* entry_at(struct heddle_log* log, uint64_t offset) {
+  return (struct heddle_log_entry*)((uint8_t*)(log + 1) + offset);
 }
 
-static inline struct heddle_log_entry* entries(struct heddle_log* log) {
-  return (struct heddle_log_entry*)(log + 1);
-}
-
-static inline uint64_t ticks(void) {
+INLINE uint64_t ticks(void) {
   return (uint64_t)(HEDDLE_HOT_STATE->ticks_granted - HEDDLE_HOT_STATE->ticks_left);
+}
+
+INLINE void copy(volatile uint8_t* to, const volatile uint8_t* from, uint64_t size) {
+  if (size > 128) {
+    __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+    return;
+  }
+  for (; size >= 8; to += 8, from += 8, size -= 8)
+    *(volatile uint64_t*)to = *(const volatile uint64_t*)from;
+  for (; size > 0; ++to, ++from, --size) *to = *from;
 }
 
 /* ------------------------------------------------------------------ before: arriving, deciding */
@@ -80,96 +75,58 @@ CODE(LABEL("heddle_runtime_entry") SAVE_REGISTERS
      "cmp $1, %rax\n"
      "jb heddle_runtime_declined\n"
      "ja heddle_runtime_answered\n"
-     "mov %gs:0xc8, %rdi\n  mov %gs:0xc0, %rsi\n  mov %gs:0xa0, %rdx\n"
-     "mov %gs:0xe0, %r10\n  mov %gs:0xd0, %r8\n   mov %gs:0xd8, %r9\n"
-     "mov %gs:0x90, %rax\n"
+     "mov %gs:0x138, %rdi\n mov %gs:0x140, %rsi\n mov %gs:0x148, %rdx\n"
+     "mov %gs:0x150, %r10\n mov %gs:0x158, %r8\n  mov %gs:0x160, %r9\n"
+     "mov %gs:0x130, %rax\n" /* call[] */
      "jmp heddle_runtime_at\n"
      "heddle_runtime_declined:\n" RESTORE_REGISTERS
      "jmp *%gs:0x68\n") /* syscall_stop */
 
-/* A wait on a word that has another value already ends at once; any other may sleep. The guest's
- * memory is read as the kernel would read it: a fault takes the call back to the supervisor. */
-static inline struct decision futex(const struct heddle_task_state* state) {
-  const uint32_t operation = (uint32_t)state->saved[RSI];
-  const uint32_t command = operation & ~(uint32_t)(kFutexPrivate | kFutexClockRealtime);
-  if (command == kFutexWake || command == kFutexWakeBitset) return (struct decision){kExecute, 0};
-  if (command != kFutexWait && command != kFutexWaitBitset) return decline();
-  if (command == kFutexWait && (operation & kFutexClockRealtime)) return decline();
-  if (command == kFutexWaitBitset && (uint32_t)state->saved[R9] == 0) return decline();
-  if (state->saved[RDI] % 4 != 0) return decline();
-  if (state->saved[R10] != 0) {
-    const volatile int64_t* timeout = (const volatile int64_t*)state->saved[R10];
-    const int64_t seconds = timeout[0], nanoseconds = timeout[1];
-    if (seconds < 0 || nanoseconds < 0 || nanoseconds >= 1000000000) return decline();
-  }
-  const uint32_t word = *(const volatile uint32_t*)state->saved[RDI];
-  if (word == (uint32_t)state->saved[RDX]) return decline();
-  return (struct decision){kAnswer, -kAgain};
-}
-
 /* Writes to what the kernel is about to: where the guest's protection lets it but the machine's
  * does not, since it watches code there, a fault tells the supervisor, and the kernel would answer
- * EFAULT. The buffer is smaller than a page. */
-static inline void touch(uint64_t address, uint32_t size) {
-  volatile uint8_t* first = (volatile uint8_t*)address;
-  volatile uint8_t* last = first + size - 1;
-  *first = *first;
-  *last = *last;
+ * EFAULT. */
+INLINE void touch(const struct heddle_planned_effect* effect) {
+  const uint64_t last = effect->address + effect->room - 1;
+  for (uint64_t at = effect->address; at < last; at = (at | 0xfff) + 1) {
+    volatile uint8_t* byte = (volatile uint8_t*)at;
+    *byte = *byte;
+  }
+  volatile uint8_t* byte = (volatile uint8_t*)last;
+  *byte = *byte;
 }
 
-static inline struct decision record(struct heddle_task_state* state, struct heddle_log* log) {
-  const uint32_t used = (uint32_t)log->used;
-  if (state->calls_left == 0 || used >= log->capacity) return decline();
-  const uint64_t number = state->saved[RAX];
-  struct decision decision = {kExecute, 0};
-  uint64_t address = 0;
-  uint32_t size = 16; /* of struct timespec and struct timeval */
-  if (number == kClockGettime) {
-    address = state->saved[RSI];
-  } else if (number == kFutex) {
-    decision = futex(state);
-  } else if (number == kGettimeofday) {
-    if (state->saved[RSI] != 0) return decline();
-    address = state->saved[RDI];
-  } else if (number == kTime) {
-    address = state->saved[RDI];
-    size = 8;
-  } else {
-    return decline();
-  }
-  if (decision.act == kDecline) return decline();
-  if (address != 0) touch(address, size);
+INLINE struct decision record(struct heddle_task_state* state, const struct heddle_log* log) {
+  if (state->calls_left == 0) return decline();
+  const struct decision decision = decide(state);
+  if (decision.act == kDecline) return decision;
+  uint64_t size = sizeof(struct heddle_log_entry);
+  for (uint32_t i = 0; i < state->planned.count; ++i)
+    size += sizeof(struct heddle_log_effect) + 8 + state->planned.effects[i].room;
+  if (size > log->capacity - (uint32_t)log->used) return decline();
+  for (uint32_t i = 0; i < state->planned.count; ++i) touch(&state->planned.effects[i]);
   --state->calls_left;
-  struct heddle_log_entry* entry = entries(log) + used;
-  entry->ticks = ticks();
-  entry->pc = state->syscall_pc;
-  entry->task = (uint32_t)state->task;
-  entry->number = (uint32_t)number;
-  entry->arguments[0] = state->saved[RDI];
-  entry->arguments[1] = state->saved[RSI];
-  entry->arguments[2] = state->saved[RDX];
-  entry->arguments[3] = state->saved[R10];
-  entry->arguments[4] = state->saved[R8];
-  entry->arguments[5] = state->saved[R9];
-  entry->effect_address = address;
-  entry->effect_size = address != 0 ? size : 0;
-  entry->reserved = 0;
-  entry->reserved_too = 0;
+  state->planned.ticks = ticks();
   return decision;
 }
 
-static inline struct decision replay(const struct heddle_task_state* state,
-                                     struct heddle_log* log) {
+INLINE struct decision replay(const struct heddle_task_state* state, struct heddle_log* log) {
   if (log->served >= (uint32_t)log->used) return decline();
-  const struct heddle_log_entry* entry = entries(log) + log->served;
+  struct heddle_log_entry* entry = entry_at(log, log->served);
   if (entry->number != state->saved[RAX] || entry->ticks != ticks() ||
-      entry->pc != state->syscall_pc || entry->task != state->task ||
-      entry->arguments[0] != state->saved[RDI] || entry->arguments[1] != state->saved[RSI] ||
-      entry->arguments[2] != state->saved[RDX] || entry->arguments[3] != state->saved[R10] ||
-      entry->arguments[4] != state->saved[R8] || entry->arguments[5] != state->saved[R9])
+      entry->pc != state->syscall_pc || entry->task != state->task)
     return decline();
-  volatile uint8_t* to = (volatile uint8_t*)entry->effect_address;
-  for (uint32_t i = 0; i < entry->effect_size; ++i) to[i] = entry->effect[i];
+  for (unsigned i = 0; i < 6; ++i)
+    if (entry->arguments[i] != argument(state, i)) return decline();
+  struct heddle_log_effect* effect = (struct heddle_log_effect*)(entry + 1);
+  for (uint32_t i = 0; i < entry->effects; ++i) {
+    uint8_t* bytes = (uint8_t*)(effect + 1);
+    uint8_t* guest = (uint8_t*)effect->address;
+    if (effect->kind == HEDDLE_EFFECT_SHOWN)
+      copy(bytes, guest, effect->size);
+    else
+      copy(guest, bytes, effect->size);
+    effect = (struct heddle_log_effect*)((uint8_t*)effect + heddle_effect_size(effect->size));
+  }
   return (struct decision){kAnswer, entry->result};
 }
 
@@ -188,26 +145,65 @@ CODE(LABEL("heddle_runtime_at")
      "mov %rdx, %rsi\n"
      "mov %rbx, %rdi\n"
      "call heddle_runtime_finish\n"
+     "test %rdx, %rdx\n"
+     "jz heddle_runtime_declined\n"
      "jmp heddle_runtime_commit\n")
 
+/* Bytes that the effect has, of those of the result that are `left`. */
+INLINE uint64_t written(const struct heddle_planned_effect* effect, int64_t result, uint64_t left) {
+  uint64_t size = effect->room;
+  if (effect->how == HEDDLE_EXTENT_RETURNED) size = left;
+  if (effect->how == HEDDLE_EXTENT_COUNTED) size = 12 * (uint64_t)result;
+  if (effect->how == HEDDLE_EXTENT_ADDRESS) size = *(const volatile uint32_t*)effect->length;
+  return size < effect->room ? size : effect->room;
+}
+
+INLINE void log_effects(const struct heddle_task_state* state, struct heddle_log_entry* entry) {
+  uint8_t* at = (uint8_t*)(entry + 1);
+  uint64_t left = entry->result < 0 ? 0 : (uint64_t)entry->result;
+  const uint32_t planned = entry->result < 0 ? 0 : state->planned.count;
+  entry->effects = 0;
+  for (uint32_t i = 0; i < planned; ++i) {
+    const struct heddle_planned_effect* effect = &state->planned.effects[i];
+    const uint64_t size = written(effect, entry->result, left);
+    if (effect->how == HEDDLE_EXTENT_RETURNED) left -= size;
+    if (size == 0) continue;
+    struct heddle_log_effect* logged = (struct heddle_log_effect*)at;
+    at += heddle_effect_size((uint32_t)size);
+    *(uint64_t*)(at - 8) = 0;
+    logged->address = effect->address;
+    logged->size = (uint32_t)size;
+    logged->kind = HEDDLE_EFFECT_WRITTEN;
+    copy((uint8_t*)(logged + 1), (const uint8_t*)effect->address, size);
+    ++entry->effects;
+  }
+  entry->size = (uint32_t)(at - (uint8_t*)entry);
+}
+
 IN_ORDER struct commit heddle_runtime_finish(struct heddle_task_state* state, int64_t result) {
+  struct heddle_log* log = (struct heddle_log*)state->log;
+  const int replays = log->mode == HEDDLE_LOG_REPLAY;
+  if (!replays && leave(state, result)) return (struct commit){0, 0};
+  struct commit commit;
+  if (replays) {
+    commit = (struct commit){log->served + entry_at(log, log->served)->size, &log->served};
+  } else {
+    const uint32_t used = (uint32_t)log->used;
+    struct heddle_log_entry* entry = entry_at(log, used);
+    entry->ticks = state->planned.ticks;
+    entry->pc = state->syscall_pc;
+    entry->task = (uint32_t)state->task;
+    entry->number = (uint32_t)state->saved[RAX];
+    for (unsigned i = 0; i < 6; ++i) entry->arguments[i] = argument(state, i);
+    entry->result = result;
+    log_effects(state, entry);
+    entry->check = heddle_log_check(entry, log->first_event, used);
+    commit = (struct commit){heddle_log_count(used + entry->size), &log->used};
+  }
   state->saved[RAX] = (uint64_t)result;
   state->saved[RCX] = state->syscall_pc + 2;
   state->saved[R11] = state->saved_flags & ~(uint64_t)kTrapAndResumeFlags;
-  struct heddle_log* log = (struct heddle_log*)state->log;
-  if (log->mode == HEDDLE_LOG_REPLAY) return (struct commit){log->served + 1, &log->served};
-  const uint32_t used = (uint32_t)log->used;
-  struct heddle_log_entry* entry = entries(log) + used;
-  entry->result = result;
-  const uint32_t size = result < 0 ? 0 : entry->effect_size;
-  if (size == 0) entry->effect_address = 0;
-  entry->effect_size = size;
-  const volatile uint64_t* from = (const volatile uint64_t*)entry->effect_address;
-  const uint64_t effect[2] = {size >= 8 ? from[0] : 0, size == 16 ? from[1] : 0};
-  __builtin_memcpy(&entry->effect[0], &effect[0], 8);
-  __builtin_memcpy(&entry->effect[8], &effect[1], 8);
-  entry->check = heddle_log_check(entry, log->first_event + used);
-  return (struct commit){heddle_log_count(used + 1), &log->used};
+  return commit;
 }
 
 /* ------------------------------------------------------------------ committed */

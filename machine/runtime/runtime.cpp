@@ -12,6 +12,11 @@ extern const uint8_t heddle_runtime_flags_saved[];
 extern const uint8_t heddle_runtime_called[];
 extern const uint8_t heddle_runtime_committed[];
 extern const uint8_t heddle_runtime_end[];
+// Labels of misses.c.
+extern const uint8_t heddle_runtime_lookup_miss[];
+extern const uint8_t heddle_runtime_link_miss[];
+extern const uint8_t heddle_runtime_miss_stop[];
+extern const uint8_t heddle_runtime_misses_end[];
 }
 
 namespace heddle::runtime {
@@ -24,6 +29,7 @@ static_assert(offsetof(heddle_task_state, log) == 0x88);
 static_assert(offsetof(heddle_task_state, saved) == 0x90);
 static_assert(offsetof(heddle_task_state, host_stack_top) == 0x110);
 static_assert(offsetof(heddle_task_state, saved_flags) == 0x120);
+static_assert(offsetof(heddle_task_state, call) == 0x130);
 
 std::span<const uint8_t> code() {
   return {heddle_runtime_entry, heddle_runtime_end};
@@ -36,6 +42,32 @@ std::optional<Progress> progress(uint64_t offset) {
   };
   return Progress{passed(heddle_runtime_saved), passed(heddle_runtime_flags_saved),
                   passed(heddle_runtime_called), passed(heddle_runtime_committed)};
+}
+
+static_assert(offsetof(heddle_hot_state, miss_entry) == HEDDLE_HOT_MISS_ENTRY);
+static_assert(offsetof(heddle_hot_state, miss_request) == HEDDLE_HOT_MISS_REQUEST);
+static_assert(HEDDLE_HOT_MISS_REQUEST == 0x40);
+static_assert(offsetof(heddle_hot_state, miss_answer) == 0x48);
+static_assert(offsetof(heddle_hot_state, miss_rcx) == 0x50);
+static_assert(offsetof(heddle_hot_state, miss_turns) == 0x58);
+static_assert(offsetof(heddle_hot_state, miss_watched) == 0x60);
+static_assert(offsetof(heddle_hot_state, miss_jump) == 0x68);
+static_assert(offsetof(heddle_hot_state, miss_target) == 0x70);
+
+std::span<const uint8_t> miss_code() {
+  return {heddle_runtime_lookup_miss, heddle_runtime_misses_end};
+}
+
+uint64_t lookup_miss() {
+  return 0;
+}
+
+uint64_t link_miss() {
+  return static_cast<uint64_t>(heddle_runtime_link_miss - heddle_runtime_lookup_miss);
+}
+
+uint64_t miss_stop() {
+  return static_cast<uint64_t>(heddle_runtime_miss_stop - heddle_runtime_lookup_miss);
 }
 
 }  // namespace heddle::runtime

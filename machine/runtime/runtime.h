@@ -23,4 +23,11 @@ struct Progress {
 // Nothing for an offset outside of the code.
 std::optional<Progress> progress(uint64_t offset);
 
+// misses.c, to be copied to layout::kMissCode, and offsets in it: where an indirect and a direct
+// transfer go that find no translation, and the int3 where they stop.
+std::span<const uint8_t> miss_code();
+uint64_t lookup_miss();
+uint64_t link_miss();
+uint64_t miss_stop();
+
 }  // namespace heddle::runtime

@@ -6,6 +6,25 @@
 
 #include <stdint.h>
 
+/* Memory that the call under way may write: what the runtime logs of it afterwards. */
+struct heddle_planned_effect {
+  uint64_t address;
+  uint64_t room;   /* bytes */
+  uint64_t length; /* HEDDLE_EXTENT_ADDRESS: where its length is */
+  uint64_t how;    /* enum heddle_extent */
+};
+
+enum { HEDDLE_PLANNED_EFFECTS = 8 };
+
+struct heddle_planned_call {
+  uint64_t ticks; /* of the task at the call */
+  uint32_t count; /* of effects */
+  uint32_t retry; /* enum heddle_retry: results that leave the call to the supervisor */
+  struct heddle_planned_effect effects[HEDDLE_PLANNED_EFFECTS];
+  uint64_t part[2];    /* struct iovec */
+  uint64_t message[7]; /* struct msghdr */
+};
+
 struct heddle_task_state {
   uint64_t self;           /* 0x00 address of this structure */
   uint64_t unused[6];      /* 0x08 */
@@ -24,6 +43,10 @@ struct heddle_task_state {
   uint64_t host_stack_top; /* 0x110 the runtime's own stack for this task, grows down */
   uint64_t calls_left;     /* 0x118 recording: calls that the runtime may serve yet */
   uint64_t saved_flags;    /* 0x120 rflags, as saved[] */
+  uint64_t unused_again;   /* 0x128 */
+  uint64_t call[7];        /* 0x130 the runtime's: number and arguments that the kernel is given */
+  uint64_t data;           /* 0x168 address of the process's struct heddle_runtime_data */
+  struct heddle_planned_call planned; /* 0x170 the runtime's */
 };
 
 /* What translated code touches all the time. One for the task of a process that runs, in the first
@@ -34,9 +57,24 @@ struct heddle_hot_state {
   uint64_t spill[4];     /* 0x08 guest values of scratch registers, valid where a table says so */
   uint64_t transfer;     /* 0x28 low half of the host address of the last indirect transfer */
   int64_t ticks_granted; /* 0x30 ticks so far = ticks_granted - ticks_left */
+  uint64_t miss_entry;   /* 0x38 where a direct transfer goes that is not linked */
+  uint64_t miss_request; /* 0x40 low half of its stub's host address, or HEDDLE_MISS_LOOKUP */
+  uint64_t miss_answer;  /* 0x48 host address to go on at */
+  uint64_t miss_rcx;     /* 0x50 the guest's, while it waits for the answer */
+  uint64_t miss_turns;   /* 0x58 of waiting, until it stops */
+  uint64_t miss_watched; /* 0x60 whether there is someone to answer */
+  uint64_t miss_jump;    /* 0x68 */
+  uint64_t miss_target;  /* 0x70 of an indirect transfer */
 };
 
-enum { HEDDLE_HOT_TICKS_LEFT = 0x00, HEDDLE_HOT_SPILL = 0x08, HEDDLE_HOT_TRANSFER = 0x28 };
+enum {
+  HEDDLE_HOT_TICKS_LEFT = 0x00,
+  HEDDLE_HOT_SPILL = 0x08,
+  HEDDLE_HOT_TRANSFER = 0x28,
+  HEDDLE_HOT_MISS_ENTRY = 0x38,
+  HEDDLE_HOT_MISS_REQUEST = 0x40
+};
+enum { HEDDLE_MISS_LOOKUP = 1 };
 
 /* Where the first arena, and so the hot state, lies (machine/tracee/layout.h). */
 #define HEDDLE_HOT_STATE ((volatile struct heddle_hot_state*)0x70000000)

@@ -61,6 +61,18 @@ std::string unknown_effects(const Syscall& call, const SyscallArguments& argumen
   return call.taint({arguments, result, memory, {}});
 }
 
+std::vector<std::string> texts(const Syscall& call, const SyscallArguments& arguments,
+                               const GuestMemory& memory) {
+  std::vector<std::string> out;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (call.arguments[i].kind != Kind::path || arguments[i] == 0) continue;
+    const auto text = memory.string(arguments[i]);
+    if (!text) break;
+    out.push_back(*text);
+  }
+  return out;
+}
+
 std::optional<uint64_t> temporary_mask(const Syscall& call, const SyscallArguments& arguments,
                                        const GuestMemory& memory) {
   uint64_t at = 0, size = 0;

@@ -33,6 +33,11 @@ inline bool effects_known(const Syscall& call, const SyscallArguments& arguments
   return unknown_effects(call, arguments, result, memory).empty();
 }
 
+// The names (of files, mostly) that the call is given, in the order of its arguments; up to the
+// first that cannot be read.
+std::vector<std::string> texts(const Syscall& call, const SyscallArguments& arguments,
+                               const GuestMemory& memory);
+
 // Can it wait for something (with these arguments)?
 bool may_block(const Syscall& call, const SyscallArguments& arguments, const GuestMemory& memory);
 

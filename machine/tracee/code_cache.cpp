@@ -4,7 +4,9 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "machine/runtime/runtime.h"
 #include "machine/runtime/task_state.h"
+#include "machine/tracee/saved_translations.h"
 
 namespace heddle {
 namespace {
@@ -14,61 +16,18 @@ using translator::Origin;
 using translator::Translation;
 
 constexpr uint64_t kReach = uint64_t{0x7f00'0000};  // bytes; a little less than 2 GiB
-constexpr size_t kBatch = 200;                      // guest instructions translated per miss
+constexpr size_t kBatch = 1;                        // guest instructions translated per miss, about
+constexpr size_t kWorthSaving = 32;                 // blocks
 
-// A block's name: its guest address, and whether it is entered with registers lent.
-uint64_t entry_key(uint64_t pc, bool lent) {
-  return pc << 1 | (lent ? 1 : 0);
+size_t bit_of(uint64_t key) {
+  return key * 0x9e37'79b9'7f4a'7c15 >> 46;  // 18 bits
 }
 
 uint64_t distance(uint64_t a, uint64_t b) {
   return a > b ? a - b : b - a;
 }
 
-// Reads executable code through a cache of pages that lives for one translation.
-class PageSource final : public translator::CodeSource {
- public:
-  PageSource(const GuestMemory& memory, uint64_t epoch) : memory_(memory), epoch_(epoch) {}
-
-  size_t read(uint64_t address, std::span<uint8_t> out) const override {
-    size_t done = 0;
-    while (done < out.size()) {
-      const uint64_t at = address + done;
-      const Page& page = get(at & ~uint64_t{0xfff});
-      const size_t offset = at & 0xfff;
-      if (offset >= page.size) break;
-      const size_t n = std::min(out.size() - done, page.size - offset);
-      std::memcpy(out.data() + done, page.bytes.data() + offset, n);
-      done += n;
-      if (offset + n < 0x1000) break;
-    }
-    return done;
-  }
-
- private:
-  struct Page {
-    std::array<uint8_t, 0x1000> bytes;
-    size_t size = 0;
-  };
-  const Page& get(uint64_t address) const {
-    auto [it, fresh] = pages_.try_emplace(address);
-    if (fresh && !layout::machines_own(address) && memory_.executable(address, epoch_))
-      it->second.size = memory_.read(address, it->second.bytes);
-    return it->second;
-  }
-  const GuestMemory& memory_;
-  const uint64_t epoch_;
-  mutable std::unordered_map<uint64_t, Page> pages_;
-};
-
 }  // namespace
-
-struct CodeCache::Block {
-  uint64_t host = 0;
-  Translation translation;
-
-  uint64_t entry() const { return host + translation.entry; }
-};
 
 CodeCache::CodeCache(std::shared_ptr<SharedCode> code, translator::Options options)
     : code_(std::move(code)), options_(options) {
@@ -76,7 +35,32 @@ CodeCache::CodeCache(std::shared_ptr<SharedCode> code, translator::Options optio
     next_[i] = layout::kArenas[i].start + layout::kHotStateSize;
 }
 
-CodeCache::~CodeCache() = default;
+CodeCache::~CodeCache() {
+  if (watcher_.joinable()) {
+    {
+      Lock lock(mutex_);
+      ending_ = true;
+    }
+    wake_.notify_one();
+    watcher_.join();
+  }
+  size_t fresh = 0;
+  for (const auto& blocks : blocks_) fresh += blocks.size();
+  if (kept_in_.empty() || fresh < kWorthSaving || (saved_ && fresh * 100 < saved_->size())) return;
+  try {
+    SavedTranslations::write(kept_in_, *this);
+  } catch (const std::exception&) {
+    // Out of memory, say: the next run translates again.
+  }
+}
+
+void CodeCache::keep_in(std::filesystem::path file) {
+  Lock lock(mutex_);
+  kept_in_ = std::move(file);
+  if (kept_in_.empty()) return;
+  saved_ = SavedTranslations::read(kept_in_, options_, *code_);
+  if (saved_) next_ = saved_->used();
+}
 
 uint8_t* CodeCache::writable(uint64_t host) const {
   for (size_t i = 0; i < layout::kArenas.size(); ++i)
@@ -97,60 +81,91 @@ void CodeCache::patch(uint64_t field, uint64_t target) {
   std::memcpy(writable(field), &value, sizeof value);
 }
 
-CodeCache::Block* CodeCache::translate(uint64_t pc, const GuestMemory& memory,
-                                       const translator::Options& options) {
+PageSource CodeCache::source(const GuestMemory& memory) {
+  if (code_pages_of_ != &memory || code_pages_epoch_ != epoch_) {
+    code_pages_.clear();
+    code_pages_of_ = &memory;
+    code_pages_epoch_ = epoch_;
+  }
+  return PageSource(memory, epoch_, hashes_, code_pages_);
+}
+
+const Block* CodeCache::translate(uint64_t pc, const PageSource& source,
+                                  const translator::Options& options) {
   size_t arena = 0;
   for (size_t i = 1; i < layout::kArenas.size(); ++i)
     if (distance(layout::kArenas[i].start, pc) < distance(layout::kArenas[arena].start, pc))
       arena = i;
-  const PageSource source(memory, epoch_);
   // Code that is far from everything goes to one arena, so that it can be linked.
   if (distance(layout::kArenas[arena].start, pc) > kReach &&
       distance(layout::kArenas[arena].end(), pc) > kReach)
     arena = 0;
   const uint64_t host = (next_[arena] + 15) & ~uint64_t{15};
-  auto block = std::make_unique<Block>();
-  block->host = host;
-  block->translation = translator::translate(source, pc, host, options);
-  const Translation& t = block->translation;
+  const Translation t = translator::translate(source, pc, host, options);
   if (host + t.code.size() > layout::kArenas[arena].end())
     throw std::runtime_error("the code cache is full");
   std::memcpy(writable(host), t.code.data(), t.code.size());
   next_[arena] = host + t.code.size();
   instructions_ += t.instructions;
-  blocks_[arena].push_back(std::move(block));
-  return blocks_[arena].back().get();
+  Block& block = blocks_[arena].emplace_back();
+  block.host = host;
+  block.pc = t.pc;
+  block.end = t.end;
+  block.size = static_cast<uint32_t>(t.code.size());
+  block.entry = t.entry;
+  block.instructions = t.instructions;
+  block.lent = t.lent;
+  block.pad = t.landing.has_value();
+  if (t.landing) block.landing = *t.landing;
+  block.exits = storage_.keep(std::span(t.exits));
+  block.links = storage_.keep(std::span(t.links));
+  block.origins = storage_.keep(std::span(t.origins));
+  block.inner = storage_.keep(std::span(t.inner));
+  block.splits = storage_.keep(std::span(t.splits));
+  block.indirects = storage_.keep(std::span(t.indirects));
+  return &block;
 }
 
-void CodeCache::add_links(Block* block) {
-  for (const auto& link : block->translation.links) {
+void CodeCache::add_links(const Block* block) {
+  for (const auto& link : block->links) {
     const Incoming in{block->host + link.offset, block->host + link.stub};
     const uint64_t target = entry_key(link.target, link.lent);
     incoming_[target].push_back(in);
-    if (const auto to = by_entry_.find(target); to != by_entry_.end())
-      patch(in.field, to->second->entry());
+    if (const auto to = find(target)) patch(in.field, *to);
   }
 }
 
-void CodeCache::adopt(Block* block) {
-  const Translation& t = block->translation;
-  const uint64_t key = entry_key(t.pc, t.lent);
-  by_entry_[key] = block;
-  for (uint64_t page = t.pc >> 12; page <= (t.end - 1) >> 12; ++page) pages_[page].push_back(key);
-  for (const auto& split : t.splits) splits_[split.pc] = block->host + split.offset;
+void CodeCache::know(uint64_t key, BlockEntry entry) {
+  by_entry_[key] = entry;
+  const size_t bit = bit_of(key);
+  known_bits_[bit / 64] |= uint64_t{1} << bit % 64;
+  const Block& block = *entry.block;
+  for (uint64_t page = block.pc >> 12; page <= (block.end - 1) >> 12; ++page)
+    pages_[page].push_back(key);
   if (const auto in = incoming_.find(key); in != incoming_.end())
-    for (const auto& link : in->second) patch(link.field, block->entry());
+    for (const auto& link : in->second) patch(link.field, entry.address());
+}
+
+void CodeCache::adopt(const Block* block) {
+  know(entry_key(block->pc, block->lent), {block, block->entry});
+  for (const auto& split : block->splits) splits_[split.pc] = block->host + split.offset;
   add_links(block);
-  if (t.landing) add_pad(*block);
+  if (block->pad) add_pad(*block);
+}
+
+bool CodeCache::known(uint64_t pc, bool lent) const {
+  const uint64_t key = entry_key(pc, lent);
+  const size_t bit = bit_of(key);
+  if (!saved_ && !(known_bits_[bit / 64] >> bit % 64 & 1)) return false;
+  return find(key).has_value();
 }
 
 // A pad that does not keep the flags comes behind all that do.
 void CodeCache::add_pad(const Block& block) {
-  const Translation& t = block.translation;
-  auto& pads = pads_[static_cast<uint16_t>(t.pc)];
-  const Pad pad{t.pc, block.host + t.landing->offset, block.host + t.landing->next};
-  pads.insert(t.landing->keeps_flags ? pads.begin() : pads.end(), pad);
-  chain_pads(t.pc);
+  auto& pads = pads_[static_cast<uint16_t>(block.pc)];
+  const Pad pad{block.pc, block.host + block.landing.offset, block.host + block.landing.next};
+  pads.insert(block.landing.keeps_flags ? pads.begin() : pads.end(), pad);
+  chain_pads(block.pc);
 }
 
 void CodeCache::remove_pad(uint64_t pc) {
@@ -162,11 +177,12 @@ void CodeCache::remove_pad(uint64_t pc) {
 
 // The list of those that share the pc's index.
 void CodeCache::chain_pads(uint64_t pc) {
+  const uint64_t miss = layout::kMissCode + runtime::lookup_miss();
   const auto index = static_cast<uint16_t>(pc);
   const auto& pads = pads_.at(index);
   for (size_t i = 0; i < pads.size(); ++i)
-    store(pads[i].next, i + 1 < pads.size() ? pads[i + 1].host : 0);
-  const uint64_t first = pads.empty() ? 0 : pads.front().host;
+    store(pads[i].next, i + 1 < pads.size() ? pads[i + 1].host : miss);
+  const uint64_t first = pads.empty() ? miss : pads.front().host;
   std::memcpy(code_->lookup + index * sizeof first, &first, sizeof first);
 }
 
@@ -176,61 +192,91 @@ bool CodeCache::has_pad(uint64_t pc) const {
          std::ranges::any_of(pads->second, [&](const Pad& pad) { return pad.pc == pc; });
 }
 
-uint64_t CodeCache::enter(uint64_t pc, bool lent, const GuestMemory& memory) {
-  if (const auto it = by_entry_.find(entry_key(pc, lent)); it != by_entry_.end())
-    return it->second->entry();
-  // Translate what direct transfers reach from here too, and what calls will return to: a stop
-  // costs more than a translation.
-  struct Wanted {
-    uint64_t pc;
-    bool lent;
-    bool landing;
-  };
-  std::vector<Wanted> wanted{{pc, lent, false}};
-  size_t budget = kBatch;
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    const auto [at, with_lent, landing] = wanted[i];
-    if (by_entry_.contains(entry_key(at, with_lent))) continue;
-    if (i > 0 && budget == 0) break;
-    auto options = options_;
-    options.landing = landing;
-    options.lent = with_lent;
-    Block* block = translate(at, memory, options);
-    adopt(block);
-    for (const auto& link : block->translation.links)
-      wanted.push_back({link.target, link.lent, false});
-    for (const uint64_t address : block->translation.returns)
-      wanted.push_back({address, options_.fast, true});
-    budget -= std::min<size_t>(budget, block->translation.instructions);
+std::optional<uint64_t> CodeCache::find(uint64_t key) const {
+  if (const auto it = by_entry_.find(key); it != by_entry_.end()) return it->second.address();
+  return saved_ ? saved_->find(key) : std::nullopt;
+}
+
+// What was saved of the code at that entry, if it is the same code.
+std::optional<uint64_t> CodeCache::find_saved(uint64_t key, const GuestMemory& memory) {
+  if (!saved_) return std::nullopt;
+  const auto cluster = saved_->candidate(key);
+  if (!cluster || !saved_->verify(*cluster, memory, epoch_, hashes_)) return std::nullopt;
+  for (const auto& pad : saved_->pads(*cluster)) {
+    auto& pads = pads_[static_cast<uint16_t>(pad.pc)];
+    pads.insert(pad.keeps_flags ? pads.begin() : pads.end(), Pad{pad.pc, pad.host, pad.next});
+    chain_pads(pad.pc);
   }
-  return by_entry_.at(entry_key(pc, lent))->entry();
+  return saved_->find(key);
+}
+
+// In the middle of a block that started before.
+std::optional<uint64_t> CodeCache::find_inside(uint64_t pc, bool lent) {
+  const auto page = pages_.find(pc >> 12);
+  if (page == pages_.end()) return std::nullopt;
+  for (const uint64_t key : page->second) {
+    const auto found = by_entry_.find(key);
+    if (found == by_entry_.end()) continue;
+    const Block& block = *found->second.block;
+    if (pc <= block.pc || pc >= block.end) continue;
+    const auto distance = static_cast<uint32_t>(pc - block.pc);
+    const auto at =
+        std::ranges::lower_bound(block.inner, distance, {}, &translator::InnerEntry::distance);
+    if (at == block.inner.end() || at->distance != distance || (at->lent != 0) != lent) continue;
+    const BlockEntry entry{&block, at->offset};
+    know(entry_key(pc, lent), entry);
+    return entry.address();
+  }
+  return std::nullopt;
+}
+
+uint64_t CodeCache::enter(uint64_t pc, bool lent, const GuestMemory& memory, bool loop) {
+  Lock lock(mutex_);
+  const uint64_t key = entry_key(pc, lent);
+  if (const auto known = find(key)) return *known;
+  if (const auto saved = find_saved(key, memory)) return *saved;
+  // The head of a short loop gets a block of its own, which is made for it.
+  if (!loop || !options_.fast)
+    if (const auto inside = find_inside(pc, lent)) return *inside;
+  auto options = options_;
+  options.lent = lent;
+  options.known = this;
+  const Block* block = translate(pc, source(memory), options);
+  adopt(block);
+  return block->entry_address();
 }
 
 uint64_t CodeCache::enter_indirect(uint64_t pc, const GuestMemory& memory) {
+  Lock lock(mutex_);
   if (!has_pad(pc)) {
-    auto options = options_;
-    options.landing = true;
-    const bool known = by_entry_.contains(entry_key(pc, options_.fast));
-    if (known) options.max_instructions = 0;
-    Block* block = translate(pc, memory, options);
-    if (known) {
-      add_links(block);
-      add_pad(*block);
-    } else {
-      adopt(block);
+    const uint64_t key = entry_key(pc, options_.fast);
+    const bool known = find(key) || find_saved(key, memory) || find_inside(pc, options_.fast);
+    if (!has_pad(pc)) {
+      auto options = options_;
+      options.landing = true;
+      options.known = this;
+      if (known) options.max_instructions = 0;
+      const Block* block = translate(pc, source(memory), options);
+      if (known) {
+        add_links(block);
+        add_pad(*block);
+      } else {
+        adopt(block);
+      }
     }
   }
   return pads_.at(static_cast<uint16_t>(pc)).front().host;
 }
 
 uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
+  Lock lock(mutex_);
   if (const auto it = splits_.find(pc); it != splits_.end()) return it->second;
   auto options = options_;
   options.fast = false;
   options.stop = translator::Stop{pc, 1};
-  Block* block = translate(pc, memory, options);
+  const Block* block = translate(pc, source(memory), options);
   add_links(block);
-  for (const auto& split : block->translation.splits) {
+  for (const auto& split : block->splits) {
     if (split.pc != pc) continue;
     // Known by its page too, so that it goes when the code does.
     pages_[pc >> 12].push_back(entry_key(pc, false));
@@ -240,124 +286,149 @@ uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
 }
 
 uint64_t CodeCache::enter_exact(uint64_t pc, translator::Stop stop, const GuestMemory& memory) {
+  Lock lock(mutex_);
   auto options = options_;
   options.fast = false;
   options.stop = stop;
   // Between two ticks control only moves forward, so the blocks that can lead to the stop start
   // between here and there; they are linked among themselves and to nothing else before it.
-  std::map<uint64_t, Block*> fragment;
+  const PageSource code = source(memory);
+  std::map<uint64_t, const Block*> fragment;
   std::vector<uint64_t> wanted{pc};
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (fragment.contains(wanted[i])) continue;
-    Block* block = translate(wanted[i], memory, options);
+    const Block* block = translate(wanted[i], code, options);
     fragment[wanted[i]] = block;
-    for (const auto& link : block->translation.links)
+    for (const auto& link : block->links)
       if (link.target > pc && link.target <= stop.pc) wanted.push_back(link.target);
   }
   for (const auto& [at, block] : fragment)
-    for (const auto& link : block->translation.links)
+    for (const auto& link : block->links)
       if (const auto to = fragment.find(link.target); to != fragment.end())
-        patch(block->host + link.offset, to->second->entry());
-  return fragment.at(pc)->entry();
+        patch(block->host + link.offset, to->second->entry_address());
+  return fragment.at(pc)->entry_address();
 }
 
 uint64_t CodeCache::enter_once(uint64_t pc, const GuestMemory& memory) {
+  Lock lock(mutex_);
   auto options = options_;
   options.fast = false;
   options.max_instructions = 1;
   // What these add for the instruction was done before it faulted.
   options.log_accesses = false;
   options.points = options.hooks = nullptr;
-  return translate(pc, memory, options)->entry();
+  return translate(pc, source(memory), options)->entry_address();
 }
 
 bool CodeCache::translates(uint64_t at, uint64_t start, uint64_t size) const {
+  Lock lock(mutex_);
   const Block* block = block_at(at);
-  return block && block->translation.pc < start + size && block->translation.end > start;
+  return block && block->pc < start + size && block->end > start;
 }
 
-const CodeCache::Block* CodeCache::block_at(uint64_t host) const {
+const Block* CodeCache::block_at(uint64_t host) const {
   for (size_t i = 0; i < layout::kArenas.size(); ++i) {
     if (!layout::kArenas[i].contains(host)) continue;
+    if (saved_ && host < saved_->used()[i]) return saved_->block_at(host);
     const auto& blocks = blocks_[i];
-    const auto next = std::upper_bound(
-        blocks.begin(), blocks.end(), host,
-        [](uint64_t at, const std::unique_ptr<Block>& block) { return at < block->host; });
+    const auto next = std::ranges::upper_bound(blocks, host, {}, &Block::host);
     if (next == blocks.begin()) return nullptr;
-    const Block& block = **std::prev(next);
-    return host - block.host < block.translation.code.size() ? &block : nullptr;
+    const Block& block = *std::prev(next);
+    return host - block.host < block.size ? &block : nullptr;
   }
   return nullptr;
 }
 
 const translator::ExitSite* CodeCache::exit_at(uint64_t at) const {
+  Lock lock(mutex_);
   const Block* block = block_at(at);
   if (!block) return nullptr;
-  const auto& exits = block->translation.exits;
-  const auto site = std::ranges::lower_bound(exits, static_cast<uint32_t>(at - block->host), {},
-                                             &translator::ExitSite::offset);
-  return site != exits.end() && block->host + site->offset == at ? &*site : nullptr;
+  const auto site = std::ranges::lower_bound(block->exits, static_cast<uint32_t>(at - block->host),
+                                             {}, &translator::ExitSite::offset);
+  return site != block->exits.end() && block->host + site->offset == at ? &*site : nullptr;
 }
 
 const Origin* CodeCache::origin_at(uint64_t at) const {
+  Lock lock(mutex_);
   const Block* block = block_at(at);
   if (!block) return nullptr;
-  const auto& origins = block->translation.origins;
-  const auto next = std::ranges::upper_bound(origins, static_cast<uint32_t>(at - block->host), {},
-                                             &Origin::offset);
-  return next == origins.begin() ? nullptr : &*std::prev(next);
+  const auto next = std::ranges::upper_bound(
+      block->origins, static_cast<uint32_t>(at - block->host), {}, &Origin::offset);
+  return next == block->origins.begin() ? nullptr : &*std::prev(next);
+}
+
+// No two arenas have addresses with the same low half.
+uint64_t CodeCache::host_address(uint64_t low) const {
+  for (const auto& arena : layout::kArenas) {
+    const uint64_t host = arena.start + static_cast<uint32_t>(low - arena.start);
+    if (arena.contains(host)) return host;
+  }
+  return 0;
 }
 
 const translator::IndirectTransfer* CodeCache::transfer_at(uint64_t transfer) const {
-  for (const auto& arena : layout::kArenas) {
-    // No two arenas have addresses with the same low half.
-    const uint64_t host = arena.start + static_cast<uint32_t>(transfer - arena.start);
-    const Block* block = block_at(host);
-    if (!block) continue;
-    for (const auto& site : block->translation.indirects)
-      if (block->host + site.offset == host) return &site;
-  }
+  Lock lock(mutex_);
+  const uint64_t host = host_address(transfer);
+  const Block* block = block_at(host);
+  if (!block) return nullptr;
+  for (const auto& site : block->indirects)
+    if (block->host + site.offset == host) return &site;
   return nullptr;
 }
 
 bool CodeCache::holds(uint64_t start, uint64_t size) const {
   if (size == 0) return false;
+  Lock lock(mutex_);
+  if (saved_ && !saved_->in_use(start, start + size).empty()) return true;
   for (uint64_t page = start >> 12; page <= (start + size - 1) >> 12; ++page) {
     const auto found = pages_.find(page);
     if (found == pages_.end()) continue;
     for (const uint64_t key : found->second) {
       const auto it = by_entry_.find(key);
       if (it == by_entry_.end()) continue;
-      const Translation& t = it->second->translation;
-      if (t.pc < start + size && t.end > start) return true;
+      const Block& block = *it->second.block;
+      if (block.pc < start + size && block.end > start) return true;
     }
   }
   return false;
 }
 
 std::shared_ptr<CodeCache> CodeCache::copy(std::shared_ptr<SharedCode> own) const {
+  Lock lock(mutex_);
   auto made = std::make_shared<CodeCache>(std::move(own), options_);
   made->next_ = next_;
   made->pages_ = pages_;
   made->splits_ = splits_;
   made->incoming_ = incoming_;
   made->pads_ = pads_;
+  made->hashes_ = hashes_;
   made->epoch_ = epoch_;
   made->instructions_ = instructions_;
-  std::unordered_map<const Block*, Block*> same;
-  for (size_t i = 0; i < blocks_.size(); ++i) {
-    for (const auto& block : blocks_[i]) {
-      made->blocks_[i].push_back(std::make_unique<Block>(*block));
-      same[block.get()] = made->blocks_[i].back().get();
-    }
-  }
-  for (const auto& [pc, block] : by_entry_) made->by_entry_[pc] = same.at(block);
+  made->blocks_ = blocks_;
+  made->known_bits_ = known_bits_;
+  made->storage_ = storage_.share();
+  if (saved_) made->saved_ = saved_->share();
+  for (const auto& [key, entry] : by_entry_)
+    made->by_entry_[key] = {made->block_at(entry.block->host), entry.offset};
   return made;
 }
 
 void CodeCache::invalidate(uint64_t start, uint64_t size) {
+  Lock lock(mutex_);
   ++epoch_;
+  if (size == 0) return;
   const uint64_t end = start + size;
+  // Blocks that were saved become like others first.
+  if (saved_) {
+    for (const uint32_t cluster : saved_->in_use(start, end)) {
+      for (const auto& [key, entry] : saved_->entries(cluster))
+        if (!by_entry_.contains(key)) know(key, entry);
+      for (const Block* block : saved_->take(cluster))
+        for (const auto& link : block->links)
+          incoming_[entry_key(link.target, link.lent)].push_back(
+              {block->host + link.offset, block->host + link.stub});
+    }
+  }
   const auto invalidate_page = [&](std::vector<uint64_t>& keys) {
     std::erase_if(keys, [&](uint64_t key) {
       const uint64_t pc = key >> 1;
@@ -366,18 +437,17 @@ void CodeCache::invalidate(uint64_t start, uint64_t size) {
         if (pc >= start && pc < end) splits_.erase(pc);
         return pc >= start && pc < end;
       }
-      const Translation& t = it->second->translation;
-      if (t.pc >= end || t.end <= start) return false;
+      const Block& block = *it->second.block;
+      if (block.pc >= end || block.end <= start) return false;
       if (const auto in = incoming_.find(key); in != incoming_.end())
         for (const auto& link : in->second) patch(link.field, link.stub);
       remove_pad(pc);
-      for (const auto& split : t.splits) splits_.erase(split.pc);
+      for (const auto& split : block.splits) splits_.erase(split.pc);
       by_entry_.erase(it);
       return true;
     });
   };
   const uint64_t first = start >> 12, last = (end - 1) >> 12;
-  if (size == 0) return;
   if (last - first < pages_.size()) {
     for (uint64_t page = first; page <= last; ++page)
       if (const auto found = pages_.find(page); found != pages_.end())

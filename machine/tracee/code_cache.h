@@ -1,30 +1,43 @@
 // Which host code stands for which guest code: translations, their links and the lookup table.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
 #include "machine/guest_memory.h"
+#include "machine/tracee/block.h"
 #include "machine/tracee/host_process.h"
+#include "machine/tracee/page_source.h"
 #include "machine/translator/translator.h"
 
 namespace heddle {
 
+class SavedTranslations;
+
 // One for all processes that share a SharedCode. Writes the arenas and the lookup table; the guest
-// must be stopped while any of these is called. Arena space is never reused: an arena that is full
-// throws std::runtime_error naming it.
-class CodeCache {
+// must be stopped, or wait for an answer, while any of these is called. Arena space is never
+// reused: an arena that is full throws std::runtime_error naming it. Any thread may call it.
+class CodeCache final : private translator::KnownEntries {
  public:
   CodeCache(std::shared_ptr<SharedCode> code, translator::Options options);
-  ~CodeCache();
+  ~CodeCache() override;
+  CodeCache(const CodeCache&) = delete;
+  CodeCache& operator=(const CodeCache&) = delete;
 
   // Host address at which the guest's code at `pc` starts; translated first if need be. `memory` is
   // the address space to read it from.
   // `lent`: with the registers of translator::kLent in the hot state; only of fast translations.
-  uint64_t enter(uint64_t pc, bool lent, const GuestMemory& memory);
+  // `loop`: by a branch backward over few instructions.
+  uint64_t enter(uint64_t pc, bool lent, const GuestMemory& memory, bool loop = false);
   const translator::Options& options() const { return options_; }
   // Host address of the landing pad for indirect transfers to `pc`, which the lookup table leads to
   // from now on.
@@ -39,13 +52,24 @@ class CodeCache {
   // Does the code at host address `at` stand for guest code of [start, start+size)?
   bool translates(uint64_t at, uint64_t start, uint64_t size) const;
 
-  // The exit whose int3 is at host address `at`, or null.
+  // Where the thread that waits with heddle_hot_state::miss_request goes on; nothing where its
+  // target is no address at all. The request is done with.
+  std::optional<uint64_t> answer_miss(const GuestMemory& memory);
+  // A task of the process with that memory begins to run: nothing is asked yet.
+  void begin(std::shared_ptr<const GuestMemory> memory);
+  // Has a thread of the cache's own answer the guest's next misses, while the guest waits, until
+  // there are none for a while. Does nothing on one processor alone.
+  void watch();
+  // Keeps that thread from reading the guest's memory.
+  std::unique_lock<std::recursive_mutex> lock() const { return std::unique_lock(mutex_); }
+
+  // The exit at host address `at`, or null. Lives as long as the cache.
   const translator::ExitSite* exit_at(uint64_t at) const;
 
   // Where host address `at` comes from: guest pc and the registers that are spilled there.
   const translator::Origin* origin_at(uint64_t at) const;
 
-  // The indirect transfer that is the last to have set heddle_task_state::transfer.
+  // The indirect transfer that is the last to have set heddle_hot_state::transfer.
   const translator::IndirectTransfer* transfer_at(uint64_t transfer) const;
 
   // Guest code in [start, start+size) changed, went away or is not executable any more.
@@ -58,25 +82,39 @@ class CodeCache {
   std::shared_ptr<CodeCache> copy(std::shared_ptr<SharedCode> own) const;
   const std::array<uint64_t, layout::kArenas.size()>& used() const { return next_; }
 
+  // Takes over what an earlier run of the same program translated and kept in that file: of each
+  // module once it is found to have the same code. Before anything is translated. In the end what
+  // may be taken over is written there, unless little is new. A file that is damaged or of another
+  // heddle is as none; errors are ignored: it is only a cache.
+  void keep_in(std::filesystem::path file);
+
   uint64_t translated_instructions() const { return instructions_; }
 
  private:
-  struct Block;
+  static constexpr size_t kKnownBits = 1 << 18;
+  friend class SavedTranslations;
   struct Incoming {
-    uint64_t field;  // host address of the rel32
-    uint64_t stub;   // host address of the link exit's int3
+    uint64_t field;  // host address of a link's displacement
+    uint64_t stub;   // host address of the link exit
   };
   struct Pad {
     uint64_t pc;    // guest address
     uint64_t host;  // of the pad
     uint64_t next;  // host address of its way to the next pad
   };
+  using Lock = std::lock_guard<std::recursive_mutex>;
 
+  bool known(uint64_t pc, bool lent) const override;
   const Block* block_at(uint64_t host) const;
-  Block* translate(uint64_t pc, const GuestMemory& memory, const translator::Options& options);
+  std::optional<uint64_t> find(uint64_t key) const;
+  std::optional<uint64_t> find_saved(uint64_t key, const GuestMemory& memory);
+  std::optional<uint64_t> find_inside(uint64_t pc, bool lent);
+  PageSource source(const GuestMemory& memory);
+  const Block* translate(uint64_t pc, const PageSource& source, const translator::Options& options);
   // Makes the block the one for its pc: links to it and from it.
-  void adopt(Block* block);
-  void add_links(Block* block);
+  void adopt(const Block* block);
+  void know(uint64_t key, BlockEntry entry);  // and its pages
+  void add_links(const Block* block);
   void add_pad(const Block& block);
   void chain_pads(uint64_t pc);
   void remove_pad(uint64_t pc);
@@ -84,19 +122,37 @@ class CodeCache {
   void patch(uint64_t field, uint64_t target);
   void store(uint64_t host, uint64_t value);
   uint8_t* writable(uint64_t host) const;
+  uint64_t host_address(uint64_t low) const;  // whose low half it is; 0: none
+  uint64_t wanted_address() const;
+  void answer_misses();  // the thread
 
+  mutable std::recursive_mutex mutex_;
   std::shared_ptr<SharedCode> code_;
   translator::Options options_;
   std::array<uint64_t, layout::kArenas.size()> next_;  // first free host address of each arena
   // By arena, in the order of host addresses.
-  std::array<std::vector<std::unique_ptr<Block>>, layout::kArenas.size()> blocks_;
-  std::unordered_map<uint64_t, Block*> by_entry_;
+  std::array<std::deque<Block>, layout::kArenas.size()> blocks_;
+  BlockStorage storage_;
+  std::unordered_map<uint64_t, BlockEntry> by_entry_;
   std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // guest page -> live entries
   std::unordered_map<uint64_t, uint64_t> splits_;  // guest pc -> host address of phase 1
   std::unordered_map<uint64_t, std::vector<Incoming>> incoming_;  // by target entry, linked or not
   std::unordered_map<uint16_t, std::vector<Pad>> pads_;           // by index, the first first
-  uint64_t epoch_ = 1;                                            // of GuestMemory::executable
+  PageHashes hashes_;     // of the guest's code that was translated
+  uint64_t epoch_ = 1;    // of GuestMemory::executable
+  CodePages code_pages_;  // of code_pages_of_, in code_pages_epoch_
+  const GuestMemory* code_pages_of_ = nullptr;
+  uint64_t code_pages_epoch_ = 0;
+  // One bit for each entry that is known, by a hash of its key.
+  std::vector<uint64_t> known_bits_ = std::vector<uint64_t>(kKnownBits / 64);
   uint64_t instructions_ = 0;
+  std::unique_ptr<SavedTranslations> saved_;
+  std::filesystem::path kept_in_;  // empty: nowhere
+
+  std::shared_ptr<const GuestMemory> watched_;
+  std::thread watcher_;
+  std::condition_variable_any wake_;
+  std::atomic<bool> awake_ = false, ending_ = false;
 };
 
 }  // namespace heddle

@@ -24,6 +24,7 @@ static_assert(offsetof(heddle_task_state, access_next) == HEDDLE_STATE_ACCESS_NE
 static_assert(offsetof(heddle_task_state, fs_base) == HEDDLE_STATE_FS_BASE);
 static_assert(offsetof(heddle_task_state, syscall_entry) == HEDDLE_STATE_SYSCALL_ENTRY);
 static_assert(offsetof(heddle_task_state, calls_left) == HEDDLE_STATE_CALLS_LEFT);
+static_assert(sizeof(heddle_task_state) <= 0x1000);
 
 constexpr uint64_t kAccessLogGuard = layout::kAccessLog.end() - 0x1000;
 
@@ -39,11 +40,6 @@ bool synchronous(const siginfo_t& info) {
     default:
       return false;
   }
-}
-
-// With 48-bit addresses: four levels of page tables.
-bool canonical(uint64_t address) {
-  return static_cast<int64_t>(address << 16) >> 16 == static_cast<int64_t>(address);
 }
 
 }  // namespace
@@ -72,6 +68,7 @@ GuestCpu::GuestCpu(HostProcess& process, std::shared_ptr<CodeCache>& cache, Host
   state.host_stack_top = state_ + layout::kTaskStateStride;
   state.syscall_entry = layout::kRuntimeCode;
   state.log = layout::kSyscallLog.start;
+  state.data = layout::kRuntimeData.start;
   if (!process_.memory().store(state_, state))
     throw std::runtime_error("placing a task's state page");
   auto regs = thread_.registers();
@@ -146,13 +143,14 @@ void GuestCpu::grant(Ticks ticks, Ticks budget) {
 }
 
 template <typename Enter>
-uint64_t GuestCpu::code(Enter enter) {
+auto GuestCpu::code(Enter enter) {
   auto& memory = process_.memory();
+  const auto lock = cache_->lock();
   if (const auto written = memory.take_written(); !written.empty()) {
     own_code();
     for (const uint64_t page : written) cache_->invalidate(page, kCodePage);
   }
-  const uint64_t host = enter();
+  auto host = enter();
   const auto fresh = memory.take_unwatched();
   if (fresh.empty()) return host;
   process_.watch_code(thread_, fresh);
@@ -164,8 +162,10 @@ uint64_t GuestCpu::code(Enter enter) {
 }
 
 void GuestCpu::own_code() {
-  if (cache_.use_count() > 1)
+  if (cache_.use_count() > 1) {
     cache_ = cache_->copy(process_.make_code_private(thread_, cache_->used()));
+    cache_->begin(process_.shared_memory());
+  }
 }
 
 bool GuestCpu::let_write(uint64_t start, uint64_t size) {
@@ -180,6 +180,7 @@ void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t po
   if (budget == 0 || points == 0) throw std::logic_error("a run needs a budget");
   heddle_task_state state = load_state();
   collect_log(state);
+  cache_->begin(process_.shared_memory());
   state.task = context.task;
   state.calls_left = calls_;
   grant(context.ticks, budget);
@@ -273,14 +274,39 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
   };
 
   if (WSTOPSIG(status) == SIGTRAP && info.si_code == SI_KERNEL) {
+    if (regs.rip - 1 == layout::kMissCode + runtime::miss_stop()) {
+      uint64_t request = 0;
+      const auto answer = code([&] {
+        // Asked once more of a copy of the cache.
+        if (request == 0)
+          request = hot().miss_request;
+        else
+          hot().miss_request = request;
+        return cache_->answer_miss(memory);
+      });
+      regs.rcx = hot().miss_rcx;
+      if (!answer) {
+        // The transfer faults itself, as if it had not begun.
+        const auto* transfer = cache_->transfer_at(hot().transfer);
+        if (!transfer) throw std::logic_error("an indirect transfer from nowhere");
+        settle(transfer->pc, translator::kLent, 0);
+        context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{transfer->stack_change});
+        return fault(SIGSEGV, SI_KERNEL, 0);
+      }
+      regs.rip = *answer;
+      thread_.set_registers(regs);
+      cache_->watch();
+      thread_.resume();
+      return std::nullopt;
+    }
+    if (regs.rip == HostProcess::kServedStop + 1) {
+      state = load_state();
+      settle(state.syscall_pc + 2, {}, 0);
+      out.kind = Exit::Kind::budget;
+      return out;
+    }
     if (const auto* site = cache_->exit_at(regs.rip - 1)) {
       out.site = site;
-      if (site->kind == ExitKind::link) {
-        regs.rip = code([&] { return cache_->enter(site->pc, !site->spills.empty(), memory); });
-        thread_.set_registers(regs);
-        thread_.resume();
-        return std::nullopt;
-      }
       state = load_state();
       const uint64_t pc = site->pc;
       settle(pc, site->spills, site->phase);
@@ -333,23 +359,6 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
                                text);
     }
   }
-  // The lookup table leads to address 0 where it has no pad for an indirect transfer's target.
-  if (info.si_signo == SIGSEGV && synchronous(info) && regs.rip == 0) {
-    const uint64_t target = regs.r11;
-    if (!canonical(target)) {
-      // The transfer faults itself, as if it had not begun.
-      state = load_state();
-      const auto* transfer = cache_->transfer_at(hot().transfer);
-      if (!transfer) throw std::logic_error("an indirect transfer from nowhere");
-      settle(transfer->pc, translator::kLent, 0);
-      context.registers[Register::rsp] -= static_cast<uint64_t>(int64_t{transfer->stack_change});
-      return fault(SIGSEGV, SI_KERNEL, 0);
-    }
-    regs.rip = code([&] { return cache_->enter_indirect(target, memory); });
-    thread_.set_registers(regs);
-    thread_.resume();
-    return std::nullopt;
-  }
   if (synchronous(info) && info.si_signo == SIGSEGV && info.si_code == SEGV_ACCERR) {
     const auto address = reinterpret_cast<uint64_t>(info.si_addr);
     if (let_write(address, 1)) {
@@ -361,6 +370,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         settle(origin->pc, origin->spills, 0);
         hot().ticks_left -= origin->uncounted;
         regs = to_host(context.registers, regs);
+        const auto lock = cache_->lock();
         regs.rip = cache_->enter_once(origin->pc, memory);
         memory.take_unwatched();
         thread_.set_registers(regs);
@@ -420,7 +430,11 @@ Exit GuestCpu::run_exact(TaskContext& context, translator::Stop stop) {
 
 void GuestCpu::keep_running(bool soon) {
   if (soon && !retreat()) {
-    process_.memory().store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
+    auto& memory = process_.memory();
+    memory.store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
+    // A call that is made comes to its end, and no further.
+    if (runtime::progress(thread_.registers().rip - layout::kRuntimeCode))
+      memory.store<uint64_t>(state_ + HEDDLE_STATE_SYSCALL_RETURN, HostProcess::kServedStop);
     // Below 0 a budget exit is under way already.
     if (const int64_t left = hot().ticks_left; left > 0) {
       auto regs = thread_.registers();

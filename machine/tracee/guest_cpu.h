@@ -122,7 +122,7 @@ class GuestCpu {
   bool retreat();
   // The code that `enter` of the cache gives, watched for changes.
   template <typename Enter>
-  uint64_t code(Enter enter);
+  auto code(Enter enter);
   void store_state(const TaskContext& context, Ticks budget, uint64_t points);
 
   void collect_log(heddle_task_state& state);

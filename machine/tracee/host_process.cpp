@@ -11,10 +11,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstddef>
 #include <cstring>
 #include <system_error>
 
 #include "machine/runtime/runtime.h"
+#include "machine/syscalls/served.h"
 
 namespace heddle {
 namespace {
@@ -37,6 +40,7 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
 [[noreturn]] void become(const Program& program, int executable, int go, int report) {
   char byte;
   if (read(go, &byte, 1) != 1) _exit(125);
+  for (const int ignored : program.ignored_signals) std::signal(ignored, SIG_IGN);
   personality(ADDR_NO_RANDOMIZE | static_cast<unsigned long>(personality(0xffffffff)));
   int error = 0;
   if (!program.working_directory.empty() && chdir(program.working_directory.c_str()) != 0) {
@@ -155,7 +159,7 @@ SharedCode::~SharedCode() {
 HostProcess HostProcess::start(const Program& program) {
   HostProcess process;
   process.thread_ = launch(program, -1);
-  process.memory_ = std::make_unique<ProcessMemory>(process.pid());
+  process.memory_ = std::make_shared<ProcessMemory>(process.pid());
   leave_execve(process.thread_, *process.memory_);
   return process;
 }
@@ -163,7 +167,7 @@ HostProcess HostProcess::start(const Program& program) {
 HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
   HostProcess process;
   process.thread_ = child;
-  process.memory_ = std::make_unique<ProcessMemory>(child.tid());
+  process.memory_ = std::make_shared<ProcessMemory>(child.tid());
   process.memory_->inherit(parent.memory());
   process.code_ = parent.code_;
   process.syscall_at_ = parent.syscall_at_;
@@ -173,7 +177,7 @@ HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
 HostProcess HostProcess::after_exec(HostThread thread) {
   HostProcess process;
   process.thread_ = thread;
-  process.memory_ = std::make_unique<ProcessMemory>(thread.tid());
+  process.memory_ = std::make_shared<ProcessMemory>(thread.tid());
   leave_execve(process.thread_, *process.memory_);
   return process;
 }
@@ -191,7 +195,7 @@ HostProcess HostProcess::start_empty() {
   HostProcess process;
   process.thread_ = launch(program, fd);
   close(fd);
-  process.memory_ = std::make_unique<ProcessMemory>(process.pid());
+  process.memory_ = std::make_shared<ProcessMemory>(process.pid());
   leave_execve(process.thread_, *process.memory_);
   process.install();
   for (const auto& entry : read_maps(process.pid())) {
@@ -235,11 +239,19 @@ void HostProcess::install() {
   map(kFixed, PROT_NONE, kAnonymous, ~0ull);
   map(layout::kRuntimeText, PROT_READ | PROT_EXEC, kAnonymous, ~0ull);
   memory_->write(kSyscallInstruction, kTrampoline);
+  memory_->store<uint8_t>(kServedStop, 0xcc);
   memory_->write(layout::kRuntimeCode, runtime::code());
+  memory_->write(layout::kMissCode, runtime::miss_code());
   syscall_at_ = kSyscallInstruction;
   memory_->write(entry, original);
 
   map(layout::kTaskStates, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+  map(layout::kRuntimeData, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+  static_assert(sizeof(heddle_runtime_data) <= layout::kRuntimeData.size);
+  static_assert(offsetof(heddle_runtime_data, served) == 0);
+  const auto& served = served_calls();
+  memory_->write(layout::kRuntimeData.start,
+                 {reinterpret_cast<const uint8_t*>(served.data()), sizeof served});
   map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
 
   code_ = std::make_shared<SharedCode>();
@@ -256,6 +268,9 @@ void HostProcess::share_code(HostThread& by, SharedCode& code) {
   }
   code.hot = reinterpret_cast<heddle_hot_state*>(
       share(by, starts, layout::kHotStateSize, PROT_READ | PROT_WRITE));
+  code.hot->miss_entry = layout::kMissCode + runtime::link_miss();
+  std::fill_n(reinterpret_cast<uint64_t*>(code.lookup), lookup.size / sizeof(uint64_t),
+              layout::kMissCode + runtime::lookup_miss());
 }
 
 // By a memfd that the guest's process makes and that is taken out of it: no descriptor of ours
@@ -380,7 +395,6 @@ std::set<uint64_t> HostProcess::let_write(HostThread& by, uint64_t start, uint64
 
 std::set<uint64_t> HostProcess::mapping_changed(uint64_t start, uint64_t size) {
   auto& watched = memory_->watched();
-  memory_->mappings_changed(start, size);
   std::set<uint64_t> code = watched.take_shared();
   for (const uint64_t page : watched.within(start, size)) code.merge(watched.release(page).code);
   return code;
@@ -433,7 +447,7 @@ HostProcess HostProcess::fork_checkpoint() {
       break;
     copy.thread_.resume();
   }
-  copy.memory_ = std::make_unique<ProcessMemory>(child);
+  copy.memory_ = std::make_shared<ProcessMemory>(child);
   copy.memory_->inherit(*memory_);
   copy.thread_.set_registers(before);
   return copy;

@@ -28,6 +28,7 @@ struct Program {
   std::vector<std::string> arguments;    // argv, the name included
   std::vector<std::string> environment;  // NAME=VALUE
   std::string working_directory;         // empty: the supervisor's
+  std::vector<int> ignored_signals{};    // with SIG_IGN from its beginning, besides inherited ones
 };
 
 // Memory that the supervisor and every process forked from the first one share: translated code,
@@ -65,6 +66,7 @@ class HostProcess {
   pid_t pid() const { return thread_.tid(); }
   ProcessMemory& memory() { return *memory_; }
   const ProcessMemory& memory() const { return *memory_; }
+  std::shared_ptr<const ProcessMemory> shared_memory() const { return memory_; }
 
   // Places the machine's memory, the runtime's code included; the vDSO is hidden. Once after
   // start().
@@ -104,6 +106,8 @@ class HostProcess {
   // Address of "syscall; int3" in the process.
   static constexpr uint64_t kSyscallInstruction = layout::kRuntimeText.start;
   static constexpr uint64_t kAfterSyscall = kSyscallInstruction + 2;  // the int3
+  // An int3 that the runtime can be made to return to from a call that it serves.
+  static constexpr uint64_t kServedStop = kSyscallInstruction + 0x10;
 
   static uint64_t task_state(TaskId task) {
     return layout::kTaskStates.start + (task % layout::kMaxTasks) * layout::kTaskStateStride;
@@ -116,7 +120,7 @@ class HostProcess {
   void share_code(HostThread& by, SharedCode& code);
 
   HostThread thread_;
-  std::unique_ptr<ProcessMemory> memory_;
+  std::shared_ptr<ProcessMemory> memory_;
   std::shared_ptr<SharedCode> code_;
   uint64_t syscall_at_ = 0;  // where a syscall instruction can be executed
 };

@@ -74,6 +74,10 @@ void HostThread::detach(int signal) {
   if (ptrace(PTRACE_DETACH, tid_, nullptr, signal) != 0) fail("detaching", tid_);
 }
 
+void HostThread::interrupt() {
+  if (ptrace(PTRACE_INTERRUPT, tid_, nullptr, nullptr) != 0) fail("interrupting", tid_);
+}
+
 int HostThread::wait() const {
   int status = 0;
   while (waitpid(tid_, &status, __WALL) < 0) {

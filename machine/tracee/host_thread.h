@@ -45,6 +45,9 @@ class HostThread {
   // After a group-stop: stay stopped but let SIGCONT end it.
   void listen();
   void detach(int signal = 0);
+  // Asks a running thread to stop: with PTRACE_EVENT_STOP, unless it stops for something else
+  // first.
+  void interrupt();
 
   // Waits for the next change of state; returns wait(2)'s status word.
   int wait() const;

@@ -18,7 +18,9 @@ struct Range {
 inline constexpr Range kLookupTable{0x6000'0000, 0x8'0000};
 inline constexpr Range kRuntimeText{0x6010'0000, 0x1'0000};
 inline constexpr uint64_t kRuntimeCode = kRuntimeText.start + 0x100;  // the runtime's first byte
+inline constexpr uint64_t kMissCode = kRuntimeText.start + 0x8000;
 inline constexpr Range kSyscallLog{0x6020'0000, 0x40'0000};
+inline constexpr Range kRuntimeData{0x6070'0000, 0x4000};    // struct heddle_runtime_data
 inline constexpr Range kAccessLog{0x6100'0000, 0x100'0000};  // its last page is the guard
 inline constexpr Range kScratch{0x6300'0000, 0x400'0000};    // kScratchPerTask each
 inline constexpr uint64_t kScratchPerTask = 0x1'0000;

@@ -92,15 +92,24 @@ bool ProcessMemory::executable(uint64_t address, uint64_t epoch) const {
   return true;
 }
 
+bool ProcessMemory::writable_code(uint64_t address) const {
+  const MapsEntry* entry = executable_at(address);
+  // Shared memory has other ways to be written.
+  return !entry || (entry->prot & PROT_WRITE) || entry->shared;
+}
+
 void ProcessMemory::read_executable() const {
   executable_.clear();
   for (auto& entry : maps())
     if (entry.prot & PROT_EXEC) executable_.push_back(std::move(entry));
 }
 
-void ProcessMemory::mappings_changed(uint64_t start, uint64_t size) {
-  for (const auto& entry : executable_)
-    if (entry.start < start + size && entry.end > start) epoch_ = 0;
+bool ProcessMemory::mappings_changed(uint64_t start, uint64_t size) {
+  const bool code = std::ranges::any_of(executable_, [&](const MapsEntry& entry) {
+    return entry.start < start + size && entry.end > start;
+  });
+  if (code) epoch_ = 0;
+  return code;
 }
 
 std::vector<MapsEntry> ProcessMemory::maps() const {

@@ -37,12 +37,15 @@ class ProcessMemory final : public GuestMemory {
   size_t read(uint64_t address, std::span<uint8_t> out) const override;
   bool write(uint64_t address, std::span<const uint8_t> bytes) override;
   bool executable(uint64_t address, uint64_t epoch) const override;
+  bool writable_code(uint64_t address) const override;
+  bool has_unwatched_code() const override { return !unwatched_.empty(); }
   bool write_as_guest(uint64_t address, std::span<const uint8_t> bytes) override;
 
   // The mappings with the protections that the guest gave them.
   std::vector<MapsEntry> maps() const;
   // The guest mapped, unmapped or protected this: what is known of it may be wrong.
-  void mappings_changed(uint64_t start, uint64_t size);
+  // Gives whether that was code.
+  bool mappings_changed(uint64_t start, uint64_t size);
   // After a fork: what is watched, and what was written, is that of the parent.
   void inherit(const ProcessMemory& parent) {
     watched_ = parent.watched_;

@@ -134,6 +134,17 @@ std::optional<SignalInfo> SignalState::take(TaskId task) {
   return std::nullopt;
 }
 
+void SignalState::inherit(TaskId task, uint64_t blocked, uint64_t ignored) {
+  add_task(task, 0);
+  set_mask(task, blocked);
+  for (int signal = 1; signal <= 64; ++signal)
+    if (ignored & bit(signal)) actions_.at(static_cast<size_t>(signal)).handler = 1;
+}
+
+const std::deque<SignalInfo>& SignalState::pending(TaskId task) const {
+  return task == 0 ? shared_ : tasks_.at(task).pending;
+}
+
 bool SignalState::deliverable(TaskId task) const {
   auto copy = tasks_.at(task).pending;
   auto process = shared_;

@@ -73,6 +73,8 @@ class SignalState {
   // A new thread inherits its parent's mask (parent 0: none).
   void add_task(TaskId child, TaskId parent);
   void remove_task(TaskId task) { tasks_.erase(task); }
+  // The first task of a program, with what execve(2) leaves of its caller's: bit N-1 for signal N.
+  void inherit(TaskId task, uint64_t blocked, uint64_t ignored);
 
   // Of a new process, whose only task `child` is a copy of `parent`: nothing is pending (fork(2)).
   SignalState forked(TaskId parent, TaskId child) const;
@@ -85,6 +87,8 @@ class SignalState {
   // The next signal that the task's mask lets through; its own before the process's, low first.
   std::optional<SignalInfo> take(TaskId task);
   bool deliverable(TaskId task) const;
+  // All that was posted and not taken: the task's own, or (task 0) the process's.
+  const std::deque<SignalInfo>& pending(TaskId task) const;
 
   // The system calls on this state; the result, and what the kernel would write.
   int64_t rt_sigaction(const std::array<uint64_t, 6>& arguments, const GuestMemory& memory,

@@ -56,12 +56,12 @@ SyscallLog::~SyscallLog() {
   munmap(log_, kSize);
 }
 
-std::span<const heddle_log_entry> SyscallLog::entries() const {
+std::span<const uint8_t> SyscallLog::entries() const {
   const uint64_t word = __atomic_load_n(&log_->used, __ATOMIC_ACQUIRE);
   const auto used = static_cast<uint32_t>(word);
   if (word != heddle_log_count(used) || used > kCapacity)
     throw std::logic_error("the log of system calls is damaged: the program wrote to it");
-  return {reinterpret_cast<const heddle_log_entry*>(log_ + 1), used};
+  return {reinterpret_cast<const uint8_t*>(log_ + 1), used};
 }
 
 void SyscallLog::clear(uint64_t first_event) {

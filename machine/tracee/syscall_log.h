@@ -11,9 +11,8 @@ namespace heddle {
 
 class SyscallLog {
  public:
-  static constexpr uint64_t kSize = 0x4'0000;  // bytes of the file
-  static constexpr uint32_t kCapacity =
-      (kSize - sizeof(heddle_log)) / sizeof(heddle_log_entry);  // entries
+  static constexpr uint64_t kSize = 0x8'0000;                        // bytes of the file
+  static constexpr uint32_t kCapacity = kSize - sizeof(heddle_log);  // bytes of entries
 
   // Creates `file` with its space allocated and maps it, here and in the stopped process, which
   // must have been installed. Throws std::system_error.
@@ -25,8 +24,9 @@ class SyscallLog {
   // Maps it in another process of the tree, which must have been installed.
   void attach(HostProcess& process);
 
-  // The committed entries, oldest first. Whoever may write to the log must be stopped.
-  std::span<const heddle_log_entry> entries() const;
+  // The committed entries, oldest first, one after another. Whoever may write to the log must be
+  // stopped.
+  std::span<const uint8_t> entries() const;
   // Empties it; the next entry is going to be the event of that number.
   void clear(uint64_t first_event);
 

@@ -10,6 +10,18 @@ using namespace asmjit;
 
 namespace {
 
+struct Emitter {
+  CodeHolder code;
+  x86::Assembler assembler;
+};
+
+Emitter& emitter() {
+  static thread_local Emitter instance;
+  return instance;
+}
+
+constexpr uint64_t kShortLoop = 64;  // bytes of guest code
+
 std::optional<SpecialInstruction> special_instruction(const Instruction& in) {
   switch (in.info.mnemonic) {
     case ZYDIS_MNEMONIC_RDTSC:
@@ -94,7 +106,13 @@ bool Block::copied(const Instruction& in) {
 }
 
 Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options)
-    : source_(source), pc_(pc), host_base_(host_base), options_(options) {
+    : source_(source),
+      pc_(pc),
+      host_base_(host_base),
+      options_(options),
+      code_(emitter().code),
+      a_(emitter().assembler) {
+  code_.reset(ResetPolicy::kSoft);
   check(code_.init(Environment(Arch::kX64, SubArch::kUnknown, Vendor::kUnknown, Platform::kLinux),
                    host_base),
         "a block");
@@ -119,6 +137,18 @@ Translation Block::translate() {
   }
   while (true) {
     std::optional<uint8_t> cut_at;
+    if (pc != pc_) {
+      if (options_.known && options_.known->known(pc, lent_)) {
+        link(pc);
+        break;
+      }
+      InnerEntry inner;
+      inner.distance = static_cast<uint32_t>(pc - pc_);
+      inner.offset = offset() & 0x7fff'ffff;
+      inner.lent = lent_;
+      t_.inner.push_back(inner);
+    }
+    at_ = pc;
     const auto in = decode(source_, pc, &cut_at);
     origin(pc);
     if (!in) {
@@ -312,12 +342,33 @@ void Block::syscall(const Instruction& in) {
   link(in.next());
 }
 
+// Offset of the instruction at `pc`, if it is translated here and entered like this.
+std::optional<uint32_t> Block::entry_inside(uint64_t pc, bool lent) const {
+  if (pc == pc_ && lent == t_.lent && t_.instructions != 0) return t_.entry;
+  const auto distance = static_cast<uint32_t>(pc - pc_);
+  const auto at = std::ranges::lower_bound(t_.inner, distance, {}, &InnerEntry::distance);
+  if (pc <= pc_ || pc - pc_ != distance || at == t_.inner.end() || at->distance != distance ||
+      (at->lent != 0) != lent)
+    return std::nullopt;
+  return at->offset;
+}
+
 Translation Block::finish() {
   origin(t_.end);
+  struct Inside {
+    uint32_t field, to;
+  };
+  std::vector<Inside> inside;
   for (const auto& pending : links_) {
+    const bool loop = pending.target <= pending.from && pending.from - pending.target < kShortLoop;
+    if (const auto to = entry_inside(pending.target, pending.lent);
+        to && !(options_.fast && loop)) {
+      inside.push_back({pending.offset, *to});
+      continue;
+    }
     lent_ = pending.lent;
-    t_.links.push_back({pending.offset, offset(), pending.target, pending.lent});
-    exit(ExitKind::link, pending.target);
+    t_.links.push_back({pending.offset, offset(), pending.target, pending.lent, loop});
+    link_exit(pending.target);
   }
   // Constants lie behind the code, which ends with the links' exits or a jump.
   std::vector<uint32_t> places;
@@ -333,6 +384,10 @@ Translation Block::finish() {
   for (const auto& l : t_.links) {
     const auto displacement = static_cast<int32_t>(l.stub - (l.offset + 4));
     std::memcpy(t_.code.data() + l.offset, &displacement, sizeof displacement);
+  }
+  for (const auto& [field, to] : inside) {
+    const auto displacement = static_cast<int32_t>(to - (field + 4));
+    std::memcpy(t_.code.data() + field, &displacement, sizeof displacement);
   }
   for (size_t i = 0; i < constants_.size(); ++i) {
     const auto displacement = static_cast<int32_t>(places[i] - (constants_[i].field + 4));

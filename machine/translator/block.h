@@ -28,6 +28,7 @@ class Block {
   void hide_x87_pointers(const Instruction& in);
   void special(const Instruction& in, SpecialInstruction which);
   void syscall(const Instruction& in);
+  std::optional<uint32_t> entry_inside(uint64_t pc, bool lent) const;
   Translation finish();
 
   static bool copied(const Instruction& in);  // translates to itself; a conditional branch too
@@ -62,6 +63,7 @@ class Block {
 
   // instrument.cpp: access log, access points, splitting.
   void log_accesses(const Instruction& in);
+  bool log_gather(const Instruction& in);  // gathers.cpp; false: it is none
   void log_access(const Instruction& in, const OperandAccess& access);
   void log_call(uint64_t pc, Register argument);
   void log_entry(uint64_t pc, const Spills& spills);
@@ -92,6 +94,7 @@ class Block {
   void origin(uint64_t pc, Spills spills, bool access_log = false);
   Spills spills() const { return lent_ ? kLent : Spills(); }
   ExitSite& exit(ExitKind kind, uint64_t pc);  // emits the int3
+  void link_exit(uint64_t pc);
   void store_address(uint32_t state_offset, const asmjit::Label& label);
   void store_constant(uint32_t state_offset, uint64_t value);
   uint32_t offset() const { return static_cast<uint32_t>(a_.offset()); }
@@ -103,6 +106,7 @@ class Block {
     uint32_t offset;
     uint64_t target;
     bool lent;
+    uint64_t from;  // guest address of the transfer
   };
   struct AddressField {  // a 64-bit host address stored as two immediates
     uint32_t low, high;  // offsets of the 4-byte immediates
@@ -122,9 +126,10 @@ class Block {
   const uint64_t pc_;
   const uint64_t host_base_;
   const Options& options_;
-  asmjit::CodeHolder code_;
-  asmjit::x86::Assembler a_;
+  asmjit::CodeHolder& code_;  // one for all blocks of a thread: to make one costs more than a block
+  asmjit::x86::Assembler& a_;
   Translation t_;
+  uint64_t at_ = 0;    // the instruction that is translated
   bool lent_ = false;  // the registers of kLent, here
   std::vector<PendingLink> links_;
   std::vector<AddressField> addresses_;

@@ -117,6 +117,21 @@ ExitSite& Block::exit(ExitKind kind, uint64_t pc) {
   return t_.exits.back();
 }
 
+// Asks for the link by its own address (machine/runtime/misses.c).
+void Block::link_exit(uint64_t pc) {
+  ExitSite site;
+  site.offset = offset();
+  site.kind = ExitKind::link;
+  site.pc = pc;
+  site.spills = spills();
+  t_.exits.push_back(site);
+  const auto here = static_cast<uint32_t>(host_base_ + offset());
+  hot({0xc7}, 0, HEDDLE_HOT_MISS_REQUEST, 4);
+  bytes({static_cast<uint8_t>(here), static_cast<uint8_t>(here >> 8),
+         static_cast<uint8_t>(here >> 16), static_cast<uint8_t>(here >> 24)});
+  hot({0xff}, 4, HEDDLE_HOT_MISS_ENTRY);
+}
+
 void Block::bytes(std::initializer_list<uint8_t> code) {
   check(a_.embed(code.begin(), code.size()), "bytes");
 }

@@ -16,7 +16,8 @@ AccessKind kind_of(const OperandAccess& access) {
 }  // namespace
 
 void Block::log_accesses(const Instruction& in) {
-  for (const auto& access : accesses(in)) log_access(in, access);
+  if (!log_gather(in))
+    for (const auto& access : accesses(in)) log_access(in, access);
   origin(in.pc);
 }
 

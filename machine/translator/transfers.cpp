@@ -17,12 +17,12 @@ constexpr uint8_t kNotSign = 9;  // the condition ns
 
 void Block::link(uint64_t target) {
   bytes({0xe9, 0, 0, 0, 0});
-  links_.push_back({offset() - 4, target, lent_});
+  links_.push_back({offset() - 4, target, lent_, at_});
 }
 
 void Block::link_if(uint8_t condition, uint64_t target) {
   bytes({0x0f, static_cast<uint8_t>(0x80 | condition), 0, 0, 0, 0});
-  links_.push_back({offset() - 4, target, lent_});
+  links_.push_back({offset() - 4, target, lent_, at_});
 }
 
 void Block::jump_if(uint8_t condition, Label label) {

@@ -4,7 +4,7 @@
 // of control, becomes host code that does the same to registers, flags, memory and stack, and that
 //   - counts a tick at every direct transfer taken to an address at or before its own and at every
 //     indirect one: no cycle of the control flow is without,
-//   - leaves through an exit (one int3, known by its address) for what the machine must decide.
+//   - leaves through an exit (an int3, known by its address) for what the machine must decide.
 // Guest registers stay in their own host registers; heddle_hot_state is in rip's reach, gs
 // addresses heddle_task_state; the guest's stack holds guest return addresses; nothing is ever
 // written below the guest's rsp.
@@ -83,7 +83,7 @@ class Spills {
 // the guest uses one.
 inline constexpr Spills kLent{{Register::r10, 1}, {Register::r11, 2}};
 
-// An int3 of the translation.
+// An int3 of the translation, or a jump to the machine's own code (link).
 struct ExitSite {
   uint32_t offset = 0;  // of the int3 in Translation::code
   ExitKind kind = ExitKind::link;
@@ -103,9 +103,10 @@ struct ExitSite {
 // A direct transfer. Until it is linked the rel32 at `offset` leads to the link exit at `stub`.
 struct Link {
   uint32_t offset = 0;  // of the 4-byte displacement in Translation::code
-  uint32_t stub = 0;    // offset of the exit's int3
+  uint32_t stub = 0;    // offset of the exit
   uint64_t target = 0;  // guest address
   bool lent = false;    // see Options::lent
+  bool loop = false;    // backward over few instructions
 };
 
 // An indirect transfer: the target goes to r11, whose guest value is in spill slot 2, r10's is in
@@ -143,6 +144,20 @@ struct SplitEntry {
   uint32_t offset = 0;
 };
 
+// An instruction of the block that can be entered as the block's first can.
+struct InnerEntry {
+  uint32_t distance = 0;     // guest bytes from the block's entry
+  uint32_t offset : 31 = 0;  // in Translation::code
+  uint32_t lent : 1 = 0;
+};
+
+// What is translated already.
+class KnownEntries {
+ public:
+  virtual ~KnownEntries() = default;
+  virtual bool known(uint64_t pc, bool lent) const = 0;
+};
+
 struct Translation {
   uint64_t pc = 0;            // guest entry
   uint32_t entry = 0;         // its offset in the code
@@ -151,7 +166,8 @@ struct Translation {
   std::vector<uint8_t> code;  // for the host address it was translated for
   std::vector<ExitSite> exits;
   std::vector<Link> links;
-  std::vector<Origin> origins;  // by offset
+  std::vector<Origin> origins;    // by offset
+  std::vector<InnerEntry> inner;  // by distance
   std::vector<SplitEntry> splits;
   std::vector<IndirectTransfer> indirects;  // by offset
   std::optional<Landing> landing;
@@ -184,7 +200,9 @@ struct Options {
   bool log_accesses = false;
   // Serve syscall instructions through heddle_task_state::syscall_entry instead of an exit.
   bool runtime_syscalls = false;
-  bool landing = false;            // with a landing pad in front
+  bool landing = false;  // with a landing pad in front
+  // A block ends where it comes to one of these. Not owned; null: none.
+  const KnownEntries* known = nullptr;
   uint32_t max_instructions = 64;  // per block; 0: the landing pad only
 };
 

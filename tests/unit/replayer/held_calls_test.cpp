@@ -127,8 +127,11 @@ TEST_F(HeldCallsTest, OnlyCallsOfOneTaskThatTheRuntimeCanAnswerAreHeld) {
   event.place.task = 2;
   EXPECT_FALSE(held.hold(event));
   event = events_[logged_[0]];
-  call(event).number = SYS_write;
+  call(event).number = SYS_brk;
   EXPECT_FALSE(held.hold(event));
+  call(event).number = SYS_writev;
+  call(event).result = 1;
+  EXPECT_FALSE(held.hold(event, 1));
   event = events_[logged_[0]];
   event.registers.emplace();
   EXPECT_FALSE(held.hold(event));

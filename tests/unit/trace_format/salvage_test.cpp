@@ -37,22 +37,27 @@ void put(const fs::path& file, const std::string& bytes) {
   std::ofstream(file, std::ios::binary | std::ios::trunc) << bytes;
 }
 
-// A log file whose entries are the events from `first` to before `end`.
-void put_log(const fs::path& file, uint64_t first, uint64_t end) {
+// A log file whose entries are the events from `first` to before `end`; returns its used bytes.
+size_t put_log(const fs::path& file, uint64_t first, uint64_t end) {
+  std::vector<uint8_t> entries;
+  for (uint64_t n = first; n < end; ++n) {
+    const size_t at = entries.size();
+    EXPECT_TRUE(append_entry(clock_read(n), entries));
+    auto* entry = reinterpret_cast<heddle_log_entry*>(entries.data() + at);
+    entry->check = heddle_log_check(entry, first, static_cast<uint32_t>(at));
+  }
   heddle_log log{};
   log.magic = HEDDLE_LOG_MAGIC;
   log.mode = HEDDLE_LOG_RECORD;
-  log.capacity = 16;
-  log.used = heddle_log_count(static_cast<uint32_t>(end - first));
+  log.capacity = 4096;
+  log.used = heddle_log_count(static_cast<uint32_t>(entries.size()));
   log.first_event = first;
-  std::string bytes(sizeof log + 16 * sizeof(heddle_log_entry), '\0');
+  const size_t used = sizeof log + entries.size();
+  std::string bytes(sizeof log + log.capacity, '\0');
   std::memcpy(bytes.data(), &log, sizeof log);
-  for (uint64_t n = first; n < end; ++n) {
-    auto entry = *log_entry(clock_read(n));
-    entry.check = heddle_log_check(&entry, n);
-    std::memcpy(bytes.data() + sizeof log + (n - first) * sizeof entry, &entry, sizeof entry);
-  }
+  std::memcpy(bytes.data() + sizeof log, entries.data(), entries.size());
   put(file, bytes);
+  return used;
 }
 
 class Salvage : public testing::Test {
@@ -87,18 +92,54 @@ class Salvage : public testing::Test {
 };
 
 TEST_F(Salvage, AnEntryOfTheLogComesBackAsItsEvent) {
-  const auto event = clock_read(7);
-  const auto entry = log_entry(event);
-  ASSERT_TRUE(entry);
-  EXPECT_EQ(logged_call(*entry, 7, 0), event);
+  auto event = clock_read(7);
+  auto& call = std::get<event::Syscall>(event.body);
+  call.effects.push_back({0x5000, {1, 2, 3}});
+  call.effects.push_back({0x6000, std::vector<uint8_t>(100'000, 9)});
+  std::vector<uint8_t> entries;
+  ASSERT_TRUE(append_entry(event, entries));
+  EXPECT_EQ(entry_size(entries), entries.size());
+  EXPECT_EQ(logged_call(entries, 7, 0), event);
+  ASSERT_TRUE(append_entry(clock_read(8), entries));
+  EXPECT_EQ(entry_count(entries), 2u);
+  EXPECT_FALSE(entry_count(std::span(entries).first(entries.size() - 8)));
+  const auto before = entries;
   auto other = event;
   other.registers.emplace();
-  EXPECT_FALSE(log_entry(other));
+  EXPECT_FALSE(append_entry(other, entries));
   other = event;
-  std::get<event::Syscall>(other.body).effects[0].bytes.resize(17);
-  EXPECT_FALSE(log_entry(other));
+  std::get<event::Syscall>(other.body).child = 3;
+  EXPECT_FALSE(append_entry(other, entries));
   other.body = event::Switch{2};
-  EXPECT_FALSE(log_entry(other));
+  EXPECT_FALSE(append_entry(other, entries));
+  EXPECT_EQ(entries, before);
+}
+
+TEST_F(Salvage, EntriesThatWereDrainedAreEventsOfTheTail) {
+  {
+    TraceWriter writer(directory_);
+    writer.append(clock_read(0));
+    std::vector<uint8_t> entries;
+    for (uint64_t n = 1; n < 5; ++n) ASSERT_TRUE(append_entry(clock_read(n), entries));
+    writer.append_calls(entries, 4, 0);
+    writer.append(clock_read(5));
+    EXPECT_EQ(writer.events(), 6u);
+  }
+  expect_events(6);
+}
+
+TEST_F(Salvage, EntriesThatWereDrainedAreEventsOfAChunk) {
+  TraceWriter writer(directory_);
+  std::vector<uint8_t> entries;
+  constexpr uint64_t kMany = 2000;  // more than the tail has room for
+  for (uint64_t n = 0; n < kMany; ++n) ASSERT_TRUE(append_entry(clock_read(n), entries));
+  writer.append_calls(entries, kMany, 0);
+  writer.append(clock_read(kMany));
+  writer.finish();
+  TraceReader reader(directory_);
+  const auto events = reader.read_all();
+  ASSERT_EQ(events.size(), kMany + 1);
+  for (uint64_t n = 0; n <= kMany; ++n) EXPECT_EQ(events[n], clock_read(n));
 }
 
 TEST_F(Salvage, WhatWasAppendedIsThereWithoutAFlush) {
@@ -172,10 +213,9 @@ TEST_F(Salvage, ADamagedTailIsAnError) {
 
 TEST_F(Salvage, ADamagedLogIsAnError) {
   write(4, 6);
-  put_log(directory_ / "log", 6, 9);
+  const size_t used = put_log(directory_ / "log", 6, 9);
   const auto whole = bytes_of(directory_ / "log");
-  for (size_t at = sizeof(heddle_log); at < sizeof(heddle_log) + 3 * sizeof(heddle_log_entry);
-       ++at) {
+  for (size_t at = sizeof(heddle_log); at < used; ++at) {
     auto damaged = whole;
     damaged[at] = static_cast<char>(damaged[at] ^ 0x41);
     put(directory_ / "log", damaged);
@@ -187,7 +227,7 @@ TEST_F(Salvage, ADamagedLogIsAnError) {
     put(directory_ / "log", damaged);
     EXPECT_THROW(TraceReader(directory_).read_all(), TraceError) << at;
   }
-  for (size_t size = 0; size < sizeof(heddle_log) + 3 * sizeof(heddle_log_entry); ++size) {
+  for (size_t size = 0; size < used; ++size) {
     put(directory_ / "log", whole.substr(0, size));
     EXPECT_THROW(TraceReader(directory_).read_all(), TraceError) << size;
   }

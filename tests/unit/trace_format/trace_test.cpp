@@ -8,6 +8,7 @@
 #include <random>
 
 #include "trace_format/chunk.h"
+#include "trace_format/logged_calls.h"
 #include "trace_format/reader.h"
 #include "trace_format/writer.h"
 
@@ -40,6 +41,9 @@ class TraceFile : public testing::Test {
     exec.contents.push_back({0x7000, std::vector<uint8_t>(4096, 7)});
     exec.reserved.push_back({0x60000000, 0x1000});
     exec.brk = 0x555555;
+    exec.pid = 4711;
+    exec.blocked_signals = 1;
+    exec.ignored_signals = uint64_t{1} << 63;
     event::Syscall call{1,
                         {1, 2, 3, 4, 5, 6},
                         -11,
@@ -47,7 +51,9 @@ class TraceFile : public testing::Test {
                         FileRange{"", 0x2000, 7, 0x3000},
                         3,
                         true,
-                        {9, 8}};
+                        {9, 8},
+                        {"/a name", ""},
+                        true};
     event::Signal signal{11, true, true, {}};
     signal.siginfo[127] = 0xff;
     std::vector<EventBody> bodies{exec,
@@ -58,6 +64,7 @@ class TraceFile : public testing::Test {
                                   event::Switch{9},
                                   event::TaskExit{-1, {{0x30, {0, 0, 0, 0}}}},
                                   event::Taint{"a reason"},
+                                  event::Released{"it was asked for"},
                                   event::ProcessExit{256}};
     std::vector<Event> events;
     for (auto& body : bodies) {
@@ -171,6 +178,11 @@ TEST_F(TraceFile, AChunkHoldsAsManyEventsAsItSays) {
 TEST_F(TraceFile, HostilePayloadsNeverCrashTheDecoder) {
   std::vector<uint8_t> good;
   for (const auto& event : every_kind()) encode(event, good);
+  Event call;
+  call.body = event::Syscall{1, {1, 2, 3, 4, 5, 6}, 3, {{0x1000, {1, 2, 3}}}, {}, 0, false};
+  std::vector<uint8_t> entries;
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(append_entry(call, entries));
+  encode_calls(entries, 100, 7, good);
   std::mt19937_64 random(1);
   for (int round = 0; round < 20'000; ++round) {
     auto bytes = good;
@@ -178,7 +190,8 @@ TEST_F(TraceFile, HostilePayloadsNeverCrashTheDecoder) {
       bytes[random() % bytes.size()] = static_cast<uint8_t>(random());
     std::span<const uint8_t> left = bytes;
     try {
-      while (!left.empty()) decode(left);
+      std::deque<Event> events;
+      while (!left.empty()) decode(left, events);
     } catch (const TraceError&) {
       continue;
     }
@@ -222,7 +235,8 @@ TEST(Wire, AListOfNothingIsNotMuch) {
   }
   ASSERT_TRUE(found);
   std::span<const uint8_t> left(bytes);
-  EXPECT_THROW(decode(left), TraceError);
+  std::deque<Event> events;
+  EXPECT_THROW(decode(left, events), TraceError);
 }
 
 }  // namespace

@@ -205,14 +205,15 @@ TEST(Block, EveryHostByteHasAnOrigin) {
   EXPECT_EQ(t.origins[2].pc, kGuest + 3);
 }
 
-TEST(Block, ExitsAreSingleBreakpoints) {
-  const auto t = translated({0x74, 0x10, 0xe8, 0x00, 0x01, 0x00, 0x00});
-  for (const auto& site : t.exits) EXPECT_EQ(t.code.at(site.offset), 0xcc);
+TEST(Block, ExitsAreBreakpointsOrAskForALink) {
+  const auto t = translated({0x74, 0x10, 0xe8, 0xf0, 0xff, 0xff, 0xff, 0xcc});
+  for (const auto& site : t.exits)
+    EXPECT_EQ(t.code.at(site.offset), site.kind == ExitKind::link ? 0xc7 : 0xcc);
 }
 
 TEST(Block, DependsOnTheHostAddressOnlyInDisplacements) {
-  // Nothing here is relative to rip: forward branches do not tick.
-  const std::vector<uint8_t> code{0x01, 0xd8, 0x75, 0x0c, 0xe9, 0x00, 0x10, 0x00, 0x00};
+  // Nothing here is relative to rip.
+  const std::vector<uint8_t> code{0x01, 0xd8, 0x75, 0x00, 0xcc};
   EXPECT_EQ(translated(code, {}, kGuest, kHost).code,
             translated(code, {}, kGuest, kHost + 0x1000).code);
 }

@@ -28,8 +28,8 @@ std::vector<uint64_t> budget_exits(const Translation& t) {
 }
 
 TEST(Transfer, EveryUnlinkedTransferLeadsToItsLinkExit) {
-  // je +0x10; jne -2; jmp +0x1000
-  const auto t = translated({0x74, 0x10, 0x75, 0xfc, 0xe9, 0x00, 0x10, 0x00, 0x00});
+  // je +0x10; jne -14; jmp +0x1000
+  const auto t = translated({0x74, 0x10, 0x75, 0xf0, 0xe9, 0x00, 0x10, 0x00, 0x00});
   ASSERT_EQ(t.links.size(), 3u);
   for (const auto& link : t.links) {
     int32_t displacement;
@@ -77,6 +77,52 @@ TEST(Transfer, BackwardBranchesTickAtTheirTarget) {
   };
   for (const auto& code : backward)
     EXPECT_THAT(budget_exits(translated(code)), ElementsAre(kGuest - 14)) << int{code[0]};
+}
+
+TEST(Transfer, BranchesWithinABlockAreLinkedAtOnce) {
+  // je over the inc; inc eax; ret
+  const auto t = translated({0x74, 0x02, 0xff, 0xc0, 0xc3});
+  EXPECT_THAT(link_targets(t), IsEmpty());
+  ASSERT_EQ(t.inner.size(), 2u);
+  EXPECT_EQ(t.inner[1].distance, 4u);
+  int32_t displacement;
+  std::memcpy(&displacement, t.code.data() + 2, sizeof displacement);
+  EXPECT_EQ(6 + static_cast<uint32_t>(displacement), t.inner[1].offset);
+}
+
+Options fast() {
+  Options options;
+  options.fast = true;
+  return options;
+}
+
+TEST(Transfer, ASmallLoopIsCopiedAndCountsItsTurnsTogether) {
+  // add eax,ebx; dec ecx; jne top; ret
+  const auto t = translated({0x01, 0xd8, 0xff, 0xc9, 0x75, 0xfa, 0xc3}, fast());
+  uint8_t most = 0;
+  for (const auto& origin : t.origins) most = std::max(most, origin.uncounted);
+  EXPECT_EQ(most, 16u);
+  const auto text = host_text(t);
+  EXPECT_EQ(std::ranges::count(text, "add eax, ebx"), 17);
+  // With a flag that the next turn needs, there is no place to count at.
+  const auto adc = translated({0x11, 0xd8, 0xff, 0xc9, 0x75, 0xfa, 0xc3}, fast());
+  EXPECT_EQ(std::ranges::count(host_text(adc), "adc eax, ebx"), 1);
+}
+
+TEST(Transfer, RegistersStayLentUntilTheGuestUsesOne) {
+  auto options = fast();
+  options.lent = true;
+  // inc eax; jmp +0x1000
+  const auto plain = translated({0xff, 0xc0, 0xe9, 0x00, 0x10, 0x00, 0x00}, options);
+  ASSERT_EQ(plain.links.size(), 1u);
+  EXPECT_TRUE(plain.links[0].lent);
+  // inc r10d; jmp +0x1000
+  const auto user = translated({0x41, 0xff, 0xc2, 0xe9, 0x00, 0x10, 0x00, 0x00}, options);
+  ASSERT_EQ(user.links.size(), 1u);
+  EXPECT_FALSE(user.links[0].lent);
+  // ret lends them again, and its exit is a lookup.
+  const auto ret = translated({0x41, 0xff, 0xc2, 0xc3}, options);
+  ASSERT_EQ(ret.indirects.size(), 1u);
 }
 
 TEST(Transfer, ABranchToItselfTicks) {

@@ -1,0 +1,61 @@
+#include "cli/save_on.h"
+
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <sstream>
+#include <stdexcept>
+
+namespace heddle::cli {
+namespace {
+
+bool by_fault(int status) {
+  if (!WIFSIGNALED(status)) return false;
+  switch (WTERMSIG(status)) {
+    case SIGQUIT:
+    case SIGILL:
+    case SIGABRT:
+    case SIGFPE:
+    case SIGSEGV:
+    case SIGBUS:
+    case SIGSYS:
+    case SIGTRAP:
+    case SIGXCPU:
+    case SIGXFSZ:
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool by_signal(int status) {
+  return WIFSIGNALED(status);
+}
+
+}  // namespace
+
+SaveOn::SaveOn(const std::string& text) : always_(false) {
+  std::istringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) {
+    if (word == "always")
+      always_ = true;
+    else if (word == "crash")
+      crash_ = true;
+    else if (word == "signal")
+      signal_ = true;
+    else if (word == "exit!=0")
+      failure_ = true;
+    else
+      throw std::invalid_argument("--save-on: '" + word +
+                                  "' is none of crash, exit!=0, signal, always");
+  }
+}
+
+bool SaveOn::keeps(int status, const std::vector<int>& endings) const {
+  return always_ || (failure_ && status != 0) ||
+         (crash_ && (by_fault(status) || std::ranges::any_of(endings, by_fault))) ||
+         (signal_ && (by_signal(status) || std::ranges::any_of(endings, by_signal)));
+}
+
+}  // namespace heddle::cli

@@ -1,0 +1,47 @@
+#include "machine/tracee/page_source.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "machine/tracee/layout.h"
+
+namespace heddle {
+
+uint64_t hash_of_page(std::span<const uint8_t> bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+size_t PageSource::read(uint64_t address, std::span<uint8_t> out) const {
+  size_t done = 0;
+  while (done < out.size()) {
+    const uint64_t at = address + done;
+    const CodePage& page = get(at & ~uint64_t{0xfff});
+    const size_t offset = at & 0xfff;
+    if (offset >= page.size) break;
+    const size_t n = std::min(out.size() - done, page.size - offset);
+    std::memcpy(out.data() + done, page.bytes.data() + offset, n);
+    done += n;
+    if (offset + n < 0x1000) break;
+  }
+  return done;
+}
+
+const CodePage& PageSource::get(uint64_t address) const {
+  if (last_ && last_address_ == address) return *last_;
+  last_address_ = address;
+  if (const auto known = pages_.find(address); known != pages_.end())
+    return *(last_ = &known->second);
+  if (const auto known = changing_.find(address); known != changing_.end())
+    return *(last_ = &known->second);
+  const bool code = !layout::machines_own(address) && memory_.executable(address, epoch_);
+  CodePage& page = (code && !memory_.writable_code(address) ? pages_ : changing_)[address];
+  if (code) page.size = memory_.read(address, page.bytes);
+  const uint64_t hash = hash_of_page({page.bytes.data(), page.size});
+  const auto [known, fresh] = hashes_.try_emplace(address >> 12, PageHash{hash, false});
+  if (!fresh && known->second.hash != hash) known->second.changed = true;
+  return *(last_ = &page);
+}
+
+}  // namespace heddle

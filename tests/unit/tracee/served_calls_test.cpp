@@ -1,0 +1,275 @@
+// Which calls the runtime makes by itself, and what it logs of them.
+#include "machine/runtime/served_calls.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <cstring>
+
+#include "tests/unit/tracee/runtime_fixture.h"
+
+namespace heddle {
+namespace {
+
+constexpr uint64_t kWord = kData + 64, kNowhere = 0x10, kBuffer = kData + 1024;
+constexpr int64_t kAgain = -11;
+
+class ServedCalls : public Runtime {
+ protected:
+  uint64_t remote(uint64_t number, const std::array<uint64_t, 6>& arguments) {
+    const int64_t got = process_.remote_syscall(number, arguments);
+    EXPECT_GE(got, 0) << number << ": " << std::strerror(static_cast<int>(-got));
+    return static_cast<uint64_t>(got);
+  }
+  uint64_t open_file(const std::string& path, uint64_t flags) {
+    return remote(SYS_open, {process_.stage(path), flags, 0600, 0, 0, 0});
+  }
+  std::array<uint32_t, 2> pair(uint64_t number, const std::array<uint64_t, 6>& arguments) {
+    remote(number, arguments);
+    return process_.memory().load<std::array<uint32_t, 2>>(kBuffer).value_or(
+        std::array<uint32_t, 2>{});
+  }
+  std::array<uint32_t, 2> pipe(uint64_t flags) {
+    return pair(SYS_pipe2, {kBuffer, flags, 0, 0, 0, 0});
+  }
+  std::array<uint32_t, 2> sockets(uint64_t type) {
+    return pair(SYS_socketpair, {AF_UNIX, type, 0, kBuffer, 0, 0});
+  }
+  void put(uint64_t descriptor, const std::string& text) {
+    remote(SYS_write, {descriptor, process_.stage(text), text.size(), 0, 0, 0});
+  }
+  static std::string text(const MemoryEffect& effect) {
+    return {effect.bytes.begin(), effect.bytes.end()};
+  }
+  void set_kind(uint64_t descriptor, uint8_t kind) {
+    process_.memory().store<uint8_t>(
+        layout::kRuntimeData.start + offsetof(heddle_runtime_data, descriptors) + descriptor, kind);
+  }
+};
+
+TEST_F(ServedCalls, Clocks) {
+  auto call = serve(SYS_clock_gettime, {1, kData, 0, 0, 0, 0});
+  ASSERT_TRUE(call);
+  ASSERT_EQ(call->effects.size(), 1u);
+  EXPECT_EQ(call->effects[0].bytes.size(), 16u);
+  call = serve(SYS_gettimeofday, {kData, kData + 32, 0, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->effects.size(), 2u);
+  call = serve(SYS_time, {kData, 0, 0, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->effects.at(0).bytes.size(), 8u);
+  call = serve(SYS_time, {0, 0, 0, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_TRUE(call->effects.empty());
+  // What was written before the fault is not the runtime's to find out.
+  EXPECT_FALSE(serve(SYS_clock_gettime, {1, kNowhere, 0, 0, 0, 0}));
+}
+
+TEST_F(ServedCalls, FutexesThatDoNotWait) {
+  process_.memory().store<uint32_t>(kWord, 1);
+  auto call = serve(SYS_futex, {kWord, FUTEX_WAKE_PRIVATE, 1, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 0);
+  EXPECT_FALSE(serve(SYS_futex, {kWord, FUTEX_WAIT_PRIVATE, 1, 0, 0, 0}));
+  call = serve(SYS_futex, {kWord, FUTEX_WAIT_PRIVATE, 2, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, kAgain);
+  EXPECT_TRUE(serve(SYS_futex, {kWord, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 2, 0, 0, ~0u}));
+  // What the kernel would find wrong first is left to it.
+  EXPECT_FALSE(serve(SYS_futex, {kWord, FUTEX_WAIT_BITSET, 2, 0, 0, 0}));
+  EXPECT_FALSE(serve(SYS_futex, {kWord + 1, FUTEX_WAIT, 2, 0, 0, 0}));
+  EXPECT_FALSE(serve(SYS_futex, {kNowhere, FUTEX_WAIT, 2, 0, 0, 0}));
+  EXPECT_FALSE(serve(SYS_futex, {kWord, FUTEX_WAIT, 2, kNowhere, 0, 0}));
+  EXPECT_FALSE(serve(SYS_futex, {kWord, FUTEX_LOCK_PI, 2, 0, 0, 0}));
+  process_.memory().store<std::array<int64_t, 2>>(kData + 128, {0, 1'000'000'000});
+  EXPECT_FALSE(serve(SYS_futex, {kWord, FUTEX_WAIT, 2, kData + 128, 0, 0}));
+  process_.memory().store<std::array<int64_t, 2>>(kData + 128, {0, 999'999'999});
+  EXPECT_TRUE(serve(SYS_futex, {kWord, FUTEX_WAIT, 2, kData + 128, 0, 0}));
+}
+
+TEST_F(ServedCalls, WhatLeavesNoMemory) {
+  auto call = serve(SYS_getpid, {0, 0, 0, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, process_.pid());
+  EXPECT_TRUE(call->effects.empty());
+  EXPECT_FALSE(serve(SYS_brk, {0, 0, 0, 0, 0, 0}));
+  EXPECT_FALSE(serve(100'000, {0, 0, 0, 0, 0, 0}));
+}
+
+TEST_F(ServedCalls, FilesAreReadAsTheyAre) {
+  const auto file = open_file((root_ / "file").string(), O_RDWR | O_CREAT);
+  put(file, "some text");
+  remote(SYS_lseek, {file, 0, 0, 0, 0, 0});
+  auto call = serve(SYS_read, {file, kBuffer, 4, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(text(call->effects.at(0)), "some");
+  call = serve(SYS_pread64, {file, kBuffer, 100, 5, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 4);
+  EXPECT_EQ(text(call->effects.at(0)), "text");
+  process_.memory().store<std::array<uint64_t, 4>>(kData, {kBuffer, 3, kBuffer + 8, 90});
+  call = serve(SYS_readv, {file, kData, 2, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 5);
+  EXPECT_EQ(text(call->effects.at(0)), " te");
+  EXPECT_EQ(text(call->effects.at(1)), "xt");
+  call = serve(SYS_read, {file, kBuffer, 4, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 0);
+  EXPECT_TRUE(call->effects.empty());
+  call = serve(SYS_fstat, {file, kBuffer, 0, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->effects.at(0).bytes.size(), sizeof(struct stat));
+  call = serve(SYS_read, {999, kBuffer, 4, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, -9);
+  EXPECT_FALSE(serve(SYS_read, {file + 5000, kBuffer, 4, 0, 0, 0}));
+}
+
+TEST_F(ServedCalls, FilesAreWrittenWhereNothingShowsThem) {
+  const auto file = open_file((root_ / "file").string(), O_RDWR | O_CREAT);
+  process_.memory().store<uint32_t>(kBuffer, 0x64636261);
+  EXPECT_FALSE(serve(SYS_write, {file, kBuffer, 4, 0, 0, 0}));
+  set_kind(file, HEDDLE_FILE | HEDDLE_WRITES);
+  auto call = serve(SYS_write, {file, kBuffer, 4, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 4);
+  EXPECT_TRUE(serve(SYS_pwrite64, {file, kBuffer, 4, 100, 0, 0}));
+  EXPECT_EQ(fs::file_size(root_ / "file"), 104u);
+  // Another one may be there afterwards.
+  EXPECT_TRUE(serve(SYS_close, {file, 0, 0, 0, 0, 0}));
+  const auto again = open_file((root_ / "other").string(), O_RDWR | O_CREAT);
+  EXPECT_EQ(again, file);
+  EXPECT_FALSE(serve(SYS_write, {again, kBuffer, 4, 0, 0, 0}));
+  const auto null = open_file("/dev/null", O_RDWR);
+  EXPECT_TRUE(serve(SYS_write, {null, kBuffer, 4, 0, 0, 0}));
+  set_kind(again, HEDDLE_FILE | HEDDLE_WRITES);
+  EXPECT_TRUE(serve(SYS_dup2, {null, again, 0, 0, 0, 0}));
+  call = serve(SYS_write, {again, kBuffer, 4, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(fs::file_size(root_ / "other"), 0u);
+}
+
+TEST_F(ServedCalls, PipesAreTriedWithoutWaiting) {
+  const auto [out, in] = pipe(0);
+  EXPECT_FALSE(serve(SYS_read, {out, kBuffer, 8, 0, 0, 0}));
+  process_.memory().store<uint32_t>(kBuffer, 0x64636261);
+  auto call = serve(SYS_write, {in, kBuffer, 4, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 4);
+  EXPECT_FALSE(serve(SYS_write, {in, kBuffer, 5000, 0, 0, 0})) << "part of it could wait";
+  call = serve(SYS_read, {out, kBuffer + 8, 8, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(text(call->effects.at(0)), "abcd");
+  EXPECT_TRUE(serve(SYS_close, {in, 0, 0, 0, 0, 0}));
+  call = serve(SYS_read, {out, kBuffer, 8, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 0);
+  const auto [out2, in2] = pipe(O_NONBLOCK);
+  call = serve(SYS_read, {out2, kBuffer, 8, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, kAgain);
+}
+
+TEST_F(ServedCalls, SocketsAreTriedWithoutWaiting) {
+  const auto [a, b] = sockets(SOCK_STREAM);
+  EXPECT_FALSE(serve(SYS_read, {a, kBuffer, 8, 0, 0, 0}));
+  EXPECT_FALSE(serve(SYS_recvfrom, {a, kBuffer, 8, 0, 0, 0}));
+  auto call = serve(SYS_recvfrom, {a, kBuffer, 8, MSG_DONTWAIT, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, kAgain);
+  process_.memory().store<uint32_t>(kBuffer, 0x64636261);
+  EXPECT_TRUE(serve(SYS_write, {b, kBuffer, 4, 0, 0, 0}));
+  EXPECT_TRUE(serve(SYS_sendto, {b, kBuffer, 4, 0, 0, 0}));
+  process_.memory().store<std::array<uint64_t, 4>>(kData, {kBuffer, 1, kBuffer + 2, 2});
+  EXPECT_TRUE(serve(SYS_writev, {b, kData, 2, 0, 0, 0}));
+  call = serve(SYS_read, {a, kBuffer + 16, 100, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(text(call->effects.at(0)), "abcdabcdacd");
+  EXPECT_FALSE(serve(SYS_recvfrom, {a, kBuffer, 8, MSG_WAITALL, 0, 0}));
+  EXPECT_TRUE(serve(SYS_close, {a, 0, 0, 0, 0, 0}));
+  EXPECT_FALSE(serve(SYS_write, {b, kBuffer, 4, 0, 0, 0})) << "it makes a SIGPIPE";
+  call = serve(SYS_sendto, {b, kBuffer, 4, MSG_NOSIGNAL, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, -32);
+  // A write is a whole record there.
+  const auto [c, d] = sockets(SOCK_SEQPACKET);
+  EXPECT_FALSE(serve(SYS_write, {c, kBuffer, 4, 0, 0, 0}));
+  EXPECT_GT(d, 0u);
+}
+
+TEST_F(ServedCalls, WaitingForEventsEndsWhereThereAreSome) {
+  const auto [a, b] = sockets(SOCK_STREAM | SOCK_NONBLOCK);
+  const auto poller = remote(SYS_epoll_create1, {0, 0, 0, 0, 0, 0});
+  process_.memory().store<std::array<uint32_t, 3>>(kData, {EPOLLIN, 77, 0});
+  EXPECT_TRUE(serve(SYS_epoll_ctl, {poller, EPOLL_CTL_ADD, a, kData, 0, 0}));
+  EXPECT_FALSE(serve(SYS_epoll_wait, {poller, kBuffer, 4, 1000, 0, 0}));
+  auto call = serve(SYS_epoll_wait, {poller, kBuffer, 4, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 0);
+  process_.memory().store<std::array<uint32_t, 2>>(kData, {a, POLLIN});
+  EXPECT_FALSE(serve(SYS_poll, {kData, 1, 1000, 0, 0, 0}));
+  put(b, "x");
+  call = serve(SYS_poll, {kData, 1, 1000, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 1);
+  EXPECT_EQ(call->effects.at(0).bytes.at(6), POLLIN);
+  call = serve(SYS_epoll_pwait, {poller, kBuffer, 4, 1000, 0, 8});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, 1);
+  ASSERT_EQ(call->effects.at(0).bytes.size(), 12u);
+  EXPECT_EQ(call->effects[0].bytes[4], 77);
+  EXPECT_FALSE(serve(SYS_epoll_pwait, {poller, kBuffer, 4, 1000, kData, 8})) << "with a mask";
+}
+
+TEST_F(ServedCalls, FilesAreOpenedUnlessThatWaitsOrEmptiesThem) {
+  const auto path = [&](const std::string& name) {
+    const auto full = (root_ / name).string();
+    process_.memory().write(kData,
+                            {reinterpret_cast<const uint8_t*>(full.c_str()), full.size() + 1});
+    return kData;
+  };
+  constexpr auto kHere = static_cast<uint64_t>(AT_FDCWD);
+  auto call = serve(SYS_openat, {kHere, path("new"), O_RDWR | O_CREAT | O_TRUNC, 0600, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_GE(call->result, 0);
+  EXPECT_FALSE(serve(SYS_openat, {kHere, path("new"), O_RDWR | O_TRUNC, 0, 0, 0}));
+  EXPECT_TRUE(serve(SYS_open, {path("new"), O_RDONLY, 0, 0, 0, 0}));
+  call = serve(SYS_openat, {kHere, path("absent"), O_RDONLY, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, -2);
+  ASSERT_EQ(mkfifo((root_ / "fifo").c_str(), 0600), 0);
+  EXPECT_FALSE(serve(SYS_open, {path("fifo"), O_RDONLY, 0, 0, 0, 0}));
+}
+
+TEST_F(ServedCalls, ConnectionsAreAcceptedWhereThatCannotWait) {
+  const auto listener = remote(SYS_socket, {AF_UNIX, SOCK_STREAM, 0, 0, 0, 0});
+  sa_family_t family = AF_UNIX;
+  process_.memory().store(kData, family);
+  EXPECT_TRUE(serve(SYS_bind, {listener, kData, sizeof family, 0, 0, 0}));
+  EXPECT_TRUE(serve(SYS_listen, {listener, 4, 0, 0, 0, 0}));
+  EXPECT_FALSE(serve(SYS_accept4, {listener, 0, 0, 0, 0, 0}));
+  EXPECT_TRUE(serve(SYS_fcntl, {listener, F_SETFL, O_NONBLOCK, 0, 0, 0}));
+  auto call = serve(SYS_accept4, {listener, 0, 0, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, kAgain);
+  process_.memory().store<uint32_t>(kWord, 100);
+  call = serve(SYS_getsockname, {listener, kBuffer, kWord, 0, 0, 0});
+  ASSERT_TRUE(call);
+  const uint32_t length = process_.memory().load<uint32_t>(kWord).value_or(0);
+  remote(SYS_connect,
+         {remote(SYS_socket, {AF_UNIX, SOCK_STREAM, 0, 0, 0, 0}), kBuffer, length, 0, 0, 0});
+  process_.memory().store<uint32_t>(kWord, 1);
+  call = serve(SYS_accept, {listener, kBuffer, kWord, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_GE(call->result, 0);
+  ASSERT_EQ(call->effects.size(), 2u);
+  EXPECT_EQ(call->effects[0].bytes.size(), 1u) << "no more than there was room for";
+}
+
+}  // namespace
+}  // namespace heddle
