@@ -261,8 +261,8 @@ void Generator::special() {
   switch (below(random_, 14)) {
     case 12: {  // gathers, with a mask as it comes or of all elements
       load_data_address(Register::rsi, 0x1200 + displacement);
-      const bool wide = chance(random_, 50);               // indexes of 8 bytes
-      plain({0xc5, 0xed, 0x76, 0xd2});                     // vpcmpeqd ymm2,ymm2,ymm2
+      const bool wide = chance(random_, 50);  // indexes of 8 bytes
+      plain({0xc5, 0xed, 0x76, 0xd2});        // vpcmpeqd ymm2,ymm2,ymm2
       if (wide)
         plain({0xc5, 0xed, 0x73, 0xd2, 0x3a});  // vpsrlq ymm2,ymm2,58
       else
