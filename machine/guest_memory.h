@@ -39,6 +39,9 @@ class GuestMemory {
     return true;
   }
 
+  // Was code read that the guest can write, and that nobody watches yet?
+  virtual bool has_unwatched_code() const { return false; }
+
   // The same as the guest's own store would, or the kernel's on its behalf: false also where the
   // protection does not let it. A stack grows for it.
   virtual bool write_as_guest(uint64_t address, std::span<const uint8_t> bytes) {

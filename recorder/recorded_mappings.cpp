@@ -77,19 +77,22 @@ std::string Recorder::follow_mapping(Task& task, const Call& call, event::Syscal
   const auto result = static_cast<uint64_t>(call.result);
   switch (e.number) {
     case SYS_mmap:
-      code_changed(task, result, page_up(a[1]), a[2] & PROT_EXEC);
+      mapping_changed(task, result, page_up(a[1]), a[2] & PROT_EXEC);
       files.remove(result, page_up(a[1]));
       return a[3] & MAP_ANONYMOUS ? "" : map_file(task, call, e);
     case SYS_munmap:
-      code_changed(task, a[0], page_up(a[1]), false);
+      mapping_changed(task, a[0], page_up(a[1]), false);
       files.remove(a[0], page_up(a[1]));
       return {};
     case SYS_mprotect:
-      code_changed(task, a[0], page_up(a[1]), a[2] & PROT_EXEC);
+      mapping_changed(task, a[0], page_up(a[1]), a[2] & PROT_EXEC);
+      return {};
+    case SYS_madvise:
+      if (loses_contents(a[2])) code_changed(task, a[0], page_up(a[1]), false);
       return {};
     case SYS_mremap:
-      code_changed(task, a[0], page_up(a[1]), false);
-      code_changed(task, result, page_up(a[2]), false);
+      mapping_changed(task, a[0], page_up(a[1]), false);
+      mapping_changed(task, result, page_up(a[2]), false);
       files.move(a[0], page_up(a[1]), result, page_up(a[2]));
       return {};
     case SYS_shmat:
@@ -98,7 +101,7 @@ std::string Recorder::follow_mapping(Task& task, const Call& call, event::Syscal
       const auto view = files.at(a[0]);
       if (!view) return {};
       e.file = FileRange{"", 0, shared_.of(view->file), view->size};
-      code_changed(task, a[0], view->size, false);
+      mapping_changed(task, a[0], view->size, false);
       files.remove(a[0], view->size);
       return {};
     }
@@ -140,7 +143,7 @@ std::string Recorder::attach_segment(Task& task, const Call& call, event::Syscal
   shmid_ds info{};
   if (shmctl(segment, IPC_STAT, &info) != 0) return "a shared segment cannot be examined";
   const uint64_t size = page_up(info.shm_segsz);
-  code_changed(task, start, size, call.arguments[2] & SHM_EXEC);
+  mapping_changed(task, start, size, call.arguments[2] & SHM_EXEC);
   task.process->space->files.add(start, {size, file, 0, true});
   std::vector<uint8_t> bytes(size);
   bytes.resize(task.memory().read(start, bytes));
@@ -187,6 +190,8 @@ std::string Recorder::follow_file(Task& task, const Call& call, event::Syscall& 
                            : where == Where::all  ? size
                                                   : std::min(change->size, size - from);
     e.file = FileRange{"", from, object, size};
+    for (const auto& view : space.files.showing(file, 0, kAll))
+      code_changed(task, view.address, view.size, false);
     if (count > 0) {
       const auto path = change->descriptor >= 0 ? descriptor_path(pid, change->descriptor) : "";
       e.object_bytes = file_bytes(path, from, count).value_or(std::vector<uint8_t>{});

@@ -151,7 +151,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
     task.process->own_descriptors = fresh->process->own_descriptors = false;
   Space& space = *fresh->process->space;
   fresh->slot = space.take_slot();
-  fresh->cpu = std::make_unique<GuestCpu>(space.process, *space.cache, born, fresh->slot);
+  fresh->cpu = std::make_unique<GuestCpu>(space.process, space.cache, born, fresh->slot);
   auto& r = fresh->context.registers;
   r = before;
   r[Register::rip] += 2;
@@ -252,12 +252,13 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
   task.clear_tid = 0;
   task.robust_list = 0;
   task.saved_mask.reset();
-  task.cpu = std::make_unique<GuestCpu>(task.host(), *process->space->cache, task.host().thread(),
+  task.cpu = std::make_unique<GuestCpu>(task.host(), process->space->cache, task.host().thread(),
                                         task.slot);
   task.context.registers = task.cpu->to_guest(task.thread().registers());
   task.context.phase = 0;
   spdlog::debug("task {} executes {}", task.id, program.path);
   auto image = snapshot(task.host(), program, task.context.registers, trace_);
+  image.cpu_features = shown_features(options_.cpu_features);
   follow_image(task, image);
   append(task, std::move(image));
 }

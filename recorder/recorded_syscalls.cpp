@@ -20,6 +20,10 @@ constexpr int kRestartSys = -512, kRestartNoIntr = -513, kRestartNoHand = -514,
               kRestartBlock = -516;  // include/linux/errno.h
 constexpr int kQuickPolls = 200;     // looks at a call that may block before the token goes on
 
+uint64_t page_up(uint64_t n) {
+  return (n + kCodePage - 1) & ~(kCodePage - 1);
+}
+
 // Has the kernel begun the call, and not been told that it is over?
 bool in_call(const user_regs_struct& regs) {
   return regs.orig_rax != ~0ull;
@@ -70,6 +74,7 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   if (blocking && !alone) redirect(task, call);
   if (entry.number == SYS_mmap && arguments[0] == 0 && task.host().random_addresses())
     call.actual[0] = address_for_mapping(read_maps(task.process->pid), arguments[1]);
+  let_kernel_write(task, call);
   // MADV_FREE leaves it to the kernel when pages are lost: at once is one of its choices.
   if (entry.number == SYS_madvise && arguments[2] == MADV_FREE) call.actual[2] = MADV_DONTNEED;
   call.inputs = inputs(entry, call.actual, memory);
@@ -101,6 +106,16 @@ void Recorder::redirect(Task& task, Call& call) {
   if (!area) return;
   call.redirection = Redirection::make(wanted, call.arguments, *area, memory);
   if (call.redirection) call.actual = call.redirection->arguments();
+}
+
+// The kernel finds the protections that the guest gave to what the call is about.
+void Recorder::let_kernel_write(Task& task, const Call& call) {
+  auto& memory = task.memory();
+  if (memory.watched().empty()) return;
+  if (call.entry->number == SYS_mremap)
+    task.cpu->let_write(call.actual[0], page_up(call.actual[1]));
+  for (const auto& buffer : buffers(*call.entry, call.actual, memory))
+    if (buffer.written) task.cpu->let_write(buffer.address, buffer.size);
 }
 
 // Memory of the task's own of that size; nothing where it would be too much.
@@ -240,13 +255,17 @@ void Recorder::write_call(Task& task) {
 void Recorder::code_changed(Task& task, uint64_t start, uint64_t size, bool executable) {
   Space& space = *task.process->space;
   const bool held = space.cache->holds(start, size);
-  if ((held || executable) && space.cache.use_count() > 1) {
-    space.cache =
-        space.cache->copy(space.process.make_code_private(task.thread(), space.cache->used()));
-    for (auto& [id, other] : tasks_)
-      if (other->process->space.get() == &space) other->cpu->use(*space.cache);
-  }
+  if (held || executable) task.cpu->own_code();
   if (held) space.cache->invalidate(start, size);
+}
+
+// The program mapped, unmapped or protected this.
+void Recorder::mapping_changed(Task& task, uint64_t start, uint64_t size, bool executable) {
+  // What was read of code may be known without a translation of it.
+  if (task.memory().mappings_changed(start, size)) task.process->space->cache->invalidate(start, 0);
+  for (const uint64_t page : task.host().mapping_changed(start, size))
+    code_changed(task, page, kCodePage, false);
+  code_changed(task, start, size, executable);
 }
 
 }  // namespace heddle

@@ -29,13 +29,14 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
   task->process->pid = root_ = task->host().pid();
   const auto inherited = inherited_signals(root_);
   task->signals().inherit(1, inherited.blocked, inherited.ignored);
-  task->cpu = std::make_unique<GuestCpu>(task->host(), *task->process->space->cache,
+  task->cpu = std::make_unique<GuestCpu>(task->host(), task->process->space->cache,
                                          task->host().thread(), task->slot);
   task->context.task = 1;
   task->context.registers = task->cpu->to_guest(task->host().thread().registers());
   Event first;
   first.place = {1, 0, task->context.registers[Register::rip], 0};
   auto image = snapshot(task->host(), program, task->context.registers, trace_);
+  image.cpu_features = shown_features(options_.cpu_features);
   image.blocked_signals = inherited.blocked;
   image.ignored_signals = inherited.ignored;
   follow_image(*task, image);
@@ -54,9 +55,12 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
 }
 
 Recorder::~Recorder() {
-  for (auto& [id, task] : tasks_) {
+  std::set<std::shared_ptr<Process>> processes;
+  for (const auto& [id, task] : tasks_) processes.insert(task->process);
+  for (const auto& process : processes) {
     try {
-      task->host().kill();
+      kill(process->pid, SIGKILL);
+      reap(*process, 0);
     } catch (const std::exception&) {
       // It is gone already.
     }
@@ -205,7 +209,8 @@ void Recorder::run_slice(Task& task) {
         break;
       }
       case Exit::Kind::special: {
-        const auto answer = answer_special(*exit->site, task.context.registers);
+        const auto answer =
+            answer_special(*exit->site, task.context.registers, options_.cpu_features);
         append(task, answer);
         apply_special(answer, exit->site->length, task.context.registers);
         break;
@@ -257,7 +262,7 @@ void Recorder::hash_state(Task& task) {
   task.next_hash = task.context.ticks + options_.hash_every;
   event::StateHash hash;
   hash.extended = hash_extended(canonical_state(task.cpu->thread().extended_state()));
-  hash.memory = hash_memory(task.host().pid(), task.memory());
+  hash.memory = hash_memory(task.memory());
   append(task, hash);
 }
 

@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 
+#include "machine/tracee/cpu_features.h"
 #include "machine/tracee/extended_state.h"
 #include "machine/tracee/signal_delivery.h"
 #include "machine/tracee/syscall_log.h"
@@ -26,6 +27,7 @@ struct RecordOptions {
   };
   enum class OnFailure : uint8_t { let_go, stop };
 
+  CpuFeatures cpu_features = CpuFeatures::avx;
   std::filesystem::path shared_files;  // see TraceWriter
   std::filesystem::path translations;  // directory of saved translations; empty: none
   Ticks hash_every = 0;                // ticks of a task between two StateHash events; 0: none
@@ -98,6 +100,7 @@ class Recorder {
   // `waits`: it has been tried, and would wait.
   void syscall(Task& task, bool waits);
   void start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments, bool waits);
+  void let_kernel_write(Task& task, const Call& call);
   bool call_stopped(Task& task, int status);  // true: the call is complete
   void write_call(Task& task);
   void virtual_call(Task& task, const Syscall& entry, const SyscallArguments& arguments);
@@ -106,6 +109,7 @@ class Recorder {
   std::optional<uint64_t> scratch(Task& task, uint64_t size);
   std::vector<MemoryEffect> effects_of(Task& task, Call& call);
   void code_changed(Task& task, uint64_t start, uint64_t size, bool executable);
+  void mapping_changed(Task& task, uint64_t start, uint64_t size, bool executable);
 
   // recorded_mappings.cpp; a text says why the trace is tainted
   void follow_image(Task& task, const event::Exec& image);

@@ -219,7 +219,7 @@ void Recorder::released_at_execve(Task& task, const std::string& program) {
   Process& process = *task.process;
   process.space = new_space(HostProcess::after_exec(HostThread(process.pid)), false);
   auto& host = process.space->process;
-  task.cpu = std::make_unique<GuestCpu>(host, *process.space->cache, host.thread(), task.slot);
+  task.cpu = std::make_unique<GuestCpu>(host, process.space->cache, host.thread(), task.slot);
   task.context.registers = task.cpu->to_guest(host.thread().registers());
   if (process.pid == root_) root_released_ = true;
   release(process, program + " is not followed");

@@ -1,13 +1,16 @@
 #include "recorder/special_instructions.h"
 
-#include <cpuid.h>
+#include <sys/random.h>
 #include <x86intrin.h>
 
+#include <cerrno>
 #include <stdexcept>
+#include <system_error>
 
 namespace heddle {
 
-event::Instruction answer_special(const translator::ExitSite& site, const Registers& r) {
+event::Instruction answer_special(const translator::ExitSite& site, const Registers& r,
+                                  CpuFeatures features) {
   using translator::SpecialInstruction;
   event::Instruction a;
   a.kind = static_cast<uint16_t>(site.special);
@@ -27,46 +30,38 @@ event::Instruction answer_special(const translator::ExitSite& site, const Regist
       return a;
     }
     case SpecialInstruction::xgetbv:
-      a.rax = 7;
+      a.rax = kXcr0;  // which of them are in use, too: see Block::save_extended_state
       a.rdx = 0;
       return a;
     case SpecialInstruction::cpuid: {
-      const auto leaf = static_cast<uint32_t>(a.rax), subleaf = static_cast<uint32_t>(a.rcx);
-      uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
-      __cpuid_count(leaf, subleaf, eax, ebx, ecx, edx);
-      switch (leaf) {
-        case 1:
-          ebx &= 0x00ffffff;  // initial APIC id
-          // FMA, XSAVE, OSXSAVE, AVX, F16C, RDRAND
-          ecx &= ~((1u << 12) | (1u << 26) | (1u << 27) | (1u << 28) | (1u << 29) | (1u << 30));
-          break;
-        case 7:
-          // FSGSBASE, HLE, AVX2, RTM, AVX-512, RDSEED, and all of ecx and edx
-          ebx &= ~((1u << 0) | (1u << 4) | (1u << 5) | (1u << 11) | (1u << 16) | (1u << 17) |
-                   (1u << 18) | (1u << 21) | (1u << 26) | (1u << 27) | (1u << 28) | (1u << 30) |
-                   (1u << 31));
-          if (subleaf != 0) eax = ebx = 0;
-          ecx = edx = 0;
-          break;
-        case 0xb:
-        case 0x1f:
-          edx = 0;
-          break;  // x2APIC id
-        case 0xd:
-          eax = ebx = ecx = edx = 0;
-          break;
-        default:
-          break;
-      }
-      a.rax = eax;
-      a.rbx = ebx;
-      a.rcx = ecx;
-      a.rdx = edx;
+      const auto answer =
+          cpuid(features, static_cast<uint32_t>(a.rax), static_cast<uint32_t>(a.rcx));
+      a.rax = answer.eax;
+      a.rbx = answer.ebx;
+      a.rcx = answer.ecx;
+      a.rdx = answer.edx;
+      return a;
+    }
+    case SpecialInstruction::rdpid:
+      a.operand = site.special_operand;
+      a.value = 0;
+      return a;
+    case SpecialInstruction::rdrand:
+    case SpecialInstruction::rdseed: {
+      constexpr uint64_t kCarry = 1, kStatus = 0x8d5;
+      uint64_t random = 0;
+      if (getrandom(&random, sizeof random, 0) != sizeof random)
+        throw std::system_error(errno, std::generic_category(), "random bytes");
+      a.operand = site.special_operand;
+      // As any instruction that writes 4 bytes of a register, or 2.
+      a.value = site.special_size == 8   ? random
+                : site.special_size == 4 ? random & 0xffffffff
+                                         : (r[*a.operand] & ~uint64_t{0xffff}) | (random & 0xffff);
+      a.rflags = (a.rflags & ~kStatus) | kCarry;
       return a;
     }
     default:
-      throw std::runtime_error(
-          "the program uses rdrand, rdseed or rdpid although CPUID hides them: not supported");
+      throw std::logic_error("a special instruction of no kind");
   }
 }
 
@@ -76,6 +71,7 @@ void apply_special(const event::Instruction& answer, unsigned length, Registers&
   r[Register::rcx] = answer.rcx;
   r[Register::rdx] = answer.rdx;
   r[Register::rflags] = answer.rflags;
+  if (answer.operand) r[*answer.operand] = answer.value;
   r[Register::rip] += length;
 }
 

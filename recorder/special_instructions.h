@@ -1,17 +1,17 @@
 // Live answers to the instructions that differ from machine to machine and run to run.
 #pragma once
 
+#include "machine/tracee/cpu_features.h"
 #include "machine/translator/translator.h"
 #include "trace_format/event.h"
 
 namespace heddle {
 
-// CPUID hides what would make the guest's path depend on the machine: XSAVE with AVX and everything
-// that needs it, RDRAND, transactional memory, and the number of the processor it runs on.
-event::Instruction answer_special(const translator::ExitSite& site, const Registers& registers);
+// CPUID hides what heddle does not run and where the program runs: see cpuid().
+event::Instruction answer_special(const translator::ExitSite& site, const Registers& registers,
+                                  CpuFeatures features);
 
-// Where the answer goes for rdrand, rdseed and rdpid, whose destination is any register: applies
-// `answer` and steps over the instruction.
+// Applies `answer` and steps over the instruction.
 void apply_special(const event::Instruction& answer, unsigned length, Registers& registers);
 
 }  // namespace heddle

@@ -64,7 +64,7 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
   }
   apply(exec.contents);
   brk_start_ = brk_ = exec.brk;
-  cpu_ = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
+  cpu_ = std::make_unique<GuestCpu>(process_, cache_, process_.thread(), 1);
   TaskContext first;
   first.task = current_ = at.task;
   first.ticks = at.ticks;
@@ -104,7 +104,7 @@ std::unique_ptr<Guest> Guest::copied() {
   copy->brk_start_ = brk_start_;
   copy->brk_ = brk_;
   copy->shared_ = shared_;
-  copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, *cache_, copy->process_.thread(), 1);
+  copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, copy->cache_, copy->process_.thread(), 1);
   return copy;
 }
 
@@ -161,11 +161,21 @@ std::unique_ptr<Guest> Guest::fork_process(TaskId parent, TaskId child,
 // Translations of changed code go. Where copies share them, this guest gets its own first.
 void Guest::code_changed(uint64_t start, uint64_t size, bool executable) {
   const bool held = cache_->holds(start, size);
-  if ((held || executable) && cache_.use_count() > 1) {
-    cache_ = cache_->copy(process_.make_code_private(process_.thread(), cache_->used()));
-    cpu_->use(*cache_);
-  }
+  if (held || executable) cpu_->own_code();
   if (held) cache_->invalidate(start, size);
+}
+
+void Guest::shared_code_changed() {
+  for (const uint64_t page : memory().watched().take_shared()) code_changed(page, kCodePage, false);
+}
+
+// The guest mapped, unmapped or protected this.
+void Guest::mapping_changed(uint64_t start, uint64_t size, bool executable) {
+  // What was read of code may be known without a translation of it.
+  if (memory().mappings_changed(start, size)) cache_->invalidate(start, 0);
+  for (const uint64_t page : process_.mapping_changed(start, size))
+    code_changed(page, kCodePage, false);
+  code_changed(start, size, executable);
 }
 
 void Guest::remove_task(TaskId task) {
@@ -211,6 +221,7 @@ void Guest::complete(TaskId id, const event::Instruction& answer, unsigned lengt
   r[Register::rcx] = answer.rcx;
   r[Register::rdx] = answer.rdx;
   r[Register::rflags] = answer.rflags;
+  if (answer.operand) r[*answer.operand] = answer.value;
   r[Register::rip] += length;
 }
 

@@ -38,7 +38,6 @@ class Guest {
   std::unique_ptr<Guest> fork();
 
   ProcessMemory& memory() { return process_.memory(); }
-  pid_t host_pid() const { return process_.pid(); }
   GuestCpu& cpu() { return *cpu_; }
   CodeCache& cache() { return *cache_; }
   bool has_task(TaskId task) const { return tasks_.contains(task); }
@@ -79,6 +78,8 @@ class Guest {
   void apply(const std::vector<MemoryEffect>& effects);
   // The memory may hold other code than before, or is executable now.
   void code_changed(uint64_t start, uint64_t size, bool executable);
+  // The same, for all that is mapped shared.
+  void shared_code_changed();
   // What the tree of processes maps shared.
   const std::shared_ptr<SharedObjects>& shared() const { return shared_; }
   void use(std::shared_ptr<SharedObjects> shared) { shared_ = std::move(shared); }
@@ -97,6 +98,7 @@ class Guest {
   void answer(uint64_t offset, std::span<uint8_t> bytes) const;
 
  private:
+  void mapping_changed(uint64_t start, uint64_t size, bool executable);
   Guest() = default;
   std::unique_ptr<Guest> copied();
   void place_access_log();

@@ -5,6 +5,7 @@
 
 #include <system_error>
 
+#include "machine/syscalls/file_changes.h"
 #include "machine/tracee/fixed_addresses.h"
 #include "replayer/guest.h"
 
@@ -84,7 +85,7 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
             {address, a[1], a[2], (flags & ~kDropped) | MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0});
       }
       if (!is_error(got))
-        code_changed(static_cast<uint64_t>(got), page_up(a[1]), (a[2] & PROT_EXEC) != 0);
+        mapping_changed(static_cast<uint64_t>(got), page_up(a[1]), (a[2] & PROT_EXEC) != 0);
       if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mmap");
       return got;
     }
@@ -96,9 +97,10 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
       } else if (expected) {
         arguments[3] &= ~uint64_t{MREMAP_MAYMOVE};
       }
+      cpu_->let_write(a[0], page_up(a[1]));
       const int64_t got = process_.remote_syscall(SYS_mremap, arguments);
-      code_changed(a[0], page_up(a[1]), false);
-      if (!is_error(got)) code_changed(static_cast<uint64_t>(got), page_up(a[2]), false);
+      mapping_changed(a[0], page_up(a[1]), false);
+      if (!is_error(got)) mapping_changed(static_cast<uint64_t>(got), page_up(a[2]), false);
       if (expected && got != *expected) refuse(is_error(got) ? got : -EEXIST, "repeating mremap");
       return got;
     }
@@ -109,13 +111,13 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
           PROT_READ | (a[2] & SHM_RDONLY ? 0 : PROT_WRITE) | (a[2] & SHM_EXEC ? PROT_EXEC : 0);
       const int64_t got = map_object(address, file->object_size, prot, MAP_FIXED, *file);
       if (got != *expected) refuse(got, "repeating shmat");
-      code_changed(address, file->object_size, (a[2] & SHM_EXEC) != 0);
+      mapping_changed(address, file->object_size, (a[2] & SHM_EXEC) != 0);
       return got;
     }
     case SYS_shmdt:
       if (file) {
         process_.remote_syscall(SYS_munmap, {a[0], file->object_size});
-        code_changed(a[0], file->object_size, false);
+        mapping_changed(a[0], file->object_size, false);
       }
       return expected.value_or(0);
     case SYS_munmap:
@@ -126,8 +128,10 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
       if (request.number == SYS_madvise && a[2] == MADV_FREE) arguments[2] = MADV_DONTNEED;
       const int64_t got = process_.remote_syscall(request.number, arguments);
       if (request.number != SYS_madvise)
-        code_changed(a[0], page_up(a[1]),
-                     request.number == SYS_mprotect && (a[2] & PROT_EXEC) != 0);
+        mapping_changed(a[0], page_up(a[1]),
+                        request.number == SYS_mprotect && (a[2] & PROT_EXEC) != 0);
+      else if (loses_contents(a[2]))
+        code_changed(a[0], page_up(a[1]), false);
       return expected ? *expected : got;
     }
     default:

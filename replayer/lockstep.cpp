@@ -28,7 +28,7 @@ std::string differing_state(Guest& usual, Guest& logged, TaskId task) {
 }
 
 std::string differing_memory(Guest& usual, Guest& logged) {
-  for (const auto& range : hash_memory(usual.host_pid(), usual.memory())) {
+  for (const auto& range : hash_memory(usual.memory())) {
     if (hash_range(logged.memory(), range.start, range.size) == range.hash) continue;
     std::vector<uint8_t> a(4096), b(4096);
     for (uint64_t page = range.start; page < range.start + range.size; page += a.size()) {

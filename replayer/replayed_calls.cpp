@@ -47,8 +47,10 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
   }
   if (known && known->replay == Replay::performed)
     guest().perform(request, call.result, call.file);
-  else if (call.file)
+  else if (call.file) {
     guest().shared()->update(*call.file, call.object_bytes);
+    guest().shared_code_changed();
+  }
   guest().apply(call.effects);
   // A write to a mapped file may have changed code.
   if (known && !call.effects.empty() &&

@@ -4,6 +4,7 @@
 
 #include "machine/syscalls/describe.h"
 #include "machine/syscalls/table.h"
+#include "machine/tracee/cpu_features.h"
 #include "machine/tracee/guest_code.h"
 #include "machine/tracee/saved_translations.h"
 #include "machine/tracee/state_hash.h"
@@ -47,6 +48,13 @@ Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
       output_(std::move(output)) {
   const auto* image = std::get_if<event::Exec>(&exec.body);
   if (!image) throw std::runtime_error("the trace does not begin with the program's image");
+  if (const auto missing = missing_features(image->cpu_features); !missing.empty()) {
+    std::string names;
+    for (const auto& name : missing) names += (names.empty() ? "" : ", ") + name;
+    throw std::runtime_error("the program was recorded on a processor with " + names +
+                             ", which this machine does not have: replay it on one that does, "
+                             "or record it with --cpu-features=sse");
+  }
   current_ = std::make_shared<Process>();
   current_->guest = std::make_shared<Guest>(*image, files_, options_);
   current_->guest->cache().keep_in(translations_of(translations_, image->path));

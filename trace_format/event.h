@@ -68,6 +68,8 @@ struct Exec {
   // Of the first program, what its task inherited: bit N-1 for signal N.
   uint64_t blocked_signals = 0;
   uint64_t ignored_signals = 0;
+  // Instruction sets that the program was shown, as /proc/cpuinfo names them: a replay needs them.
+  std::vector<std::string> cpu_features;
   bool operator==(const Exec&) const = default;
 };
 
@@ -93,6 +95,8 @@ struct Syscall {
 struct Instruction {
   uint16_t kind = 0;  // translator::SpecialInstruction
   uint64_t rax = 0, rbx = 0, rcx = 0, rdx = 0, rflags = 0;
+  std::optional<Register> operand{};  // rdrand, rdseed, rdpid: what they write...
+  uint64_t value = 0;                 // ... all of it
   bool operator==(const Instruction&) const = default;
 };
 

@@ -65,6 +65,7 @@ struct Exec {
   pid @9 :Int32;
   blockedSignals @10 :UInt64;
   ignoredSignals @11 :UInt64;
+  cpuFeatures @12 :List(Text);
 }
 
 struct Syscall {
@@ -87,6 +88,8 @@ struct Instruction {
   rcx @3 :UInt64;
   rdx @4 :UInt64;
   rflags @5 :UInt64;
+  operand @6 :UInt8;            # 0: none; otherwise 1 + the number of a general register
+  value @7 :UInt64;
 }
 
 struct Signal {

@@ -101,6 +101,8 @@ struct Encoder {
     o.setPid(e.pid);
     o.setBlockedSignals(e.blocked_signals);
     o.setIgnoredSignals(e.ignored_signals);
+    auto features = o.initCpuFeatures(static_cast<unsigned>(e.cpu_features.size()));
+    for (unsigned i = 0; i < e.cpu_features.size(); ++i) features.set(i, e.cpu_features[i]);
   }
   void operator()(const event::Syscall& e) {
     auto o = out.initSyscall();
@@ -125,6 +127,8 @@ struct Encoder {
     o.setRcx(e.rcx);
     o.setRdx(e.rdx);
     o.setRflags(e.rflags);
+    o.setOperand(e.operand ? static_cast<uint8_t>(1 + static_cast<unsigned>(*e.operand)) : 0);
+    o.setValue(e.value);
   }
   void operator()(const event::Signal& e) {
     auto o = out.initSignal();
@@ -173,6 +177,7 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.pid = i.getPid();
       e.blocked_signals = i.getBlockedSignals();
       e.ignored_signals = i.getIgnoredSignals();
+      for (const auto f : i.getCpuFeatures()) e.cpu_features.emplace_back(f.cStr());
       return e;
     }
     case wire::Event::Body::SYSCALL: {
@@ -193,8 +198,12 @@ EventBody take_body(wire::Event::Body::Reader in) {
     }
     case wire::Event::Body::INSTRUCTION: {
       const auto i = in.getInstruction();
-      return event::Instruction{i.getKind(), i.getRax(), i.getRbx(),
-                                i.getRcx(),  i.getRdx(), i.getRflags()};
+      event::Instruction e{i.getKind(), i.getRax(), i.getRbx(),
+                           i.getRcx(),  i.getRdx(), i.getRflags()};
+      if (i.getOperand() > 16) throw TraceError("an instruction's operand of no register");
+      if (i.getOperand() != 0) e.operand = static_cast<Register>(i.getOperand() - 1);
+      e.value = i.getValue();
+      return e;
     }
     case wire::Event::Body::SIGNAL: {
       const auto i = in.getSignal();

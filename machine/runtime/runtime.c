@@ -84,6 +84,19 @@ CODE(LABEL("heddle_runtime_entry") SAVE_REGISTERS
      "heddle_runtime_declined:\n" RESTORE_REGISTERS
      "jmp *%gs:0x68\n") /* syscall_stop */
 
+/* Writes to what the kernel is about to: where the guest's protection lets it but the machine's
+ * does not, since it watches code there, a fault tells the supervisor, and the kernel would answer
+ * EFAULT. */
+INLINE void touch(const struct heddle_planned_effect* effect) {
+  const uint64_t last = effect->address + effect->room - 1;
+  for (uint64_t at = effect->address; at < last; at = (at | 0xfff) + 1) {
+    volatile uint8_t* byte = (volatile uint8_t*)at;
+    *byte = *byte;
+  }
+  volatile uint8_t* byte = (volatile uint8_t*)last;
+  *byte = *byte;
+}
+
 INLINE struct decision record(struct heddle_task_state* state, const struct heddle_log* log) {
   state->planned.waits = 0;
   if (state->calls_left == 0) return decline();
@@ -93,6 +106,7 @@ INLINE struct decision record(struct heddle_task_state* state, const struct hedd
   for (uint32_t i = 0; i < state->planned.count; ++i)
     size += sizeof(struct heddle_log_effect) + 8 + state->planned.effects[i].room;
   if (size > log->capacity - (uint32_t)log->used) return decline();
+  for (uint32_t i = 0; i < state->planned.count; ++i) touch(&state->planned.effects[i]);
   --state->calls_left;
   state->planned.ticks = ticks();
   return decision;

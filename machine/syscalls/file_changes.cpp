@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 namespace heddle {
@@ -76,6 +77,11 @@ std::optional<FileChange> file_change(const Syscall& call, const SyscallArgument
     default:
       return std::nullopt;
   }
+}
+
+bool loses_contents(uint64_t advice) {
+  return advice == MADV_DONTNEED || advice == MADV_FREE || advice == MADV_REMOVE ||
+         advice == MADV_DONTNEED_LOCKED;
 }
 
 }  // namespace heddle

@@ -26,4 +26,7 @@ struct FileChange {
 std::optional<FileChange> file_change(const Syscall& call, const SyscallArguments& arguments,
                                       int64_t result, const GuestMemory& memory);
 
+// Does madvise with this advice change what the memory holds?
+bool loses_contents(uint64_t advice);
+
 }  // namespace heddle

@@ -1,7 +1,6 @@
 #include "machine/tracee/code_cache.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <stdexcept>
 
@@ -96,17 +95,10 @@ const Block* CodeCache::translate(uint64_t pc, const PageSource& source,
   for (size_t i = 1; i < layout::kArenas.size(); ++i)
     if (distance(layout::kArenas[i].start, pc) < distance(layout::kArenas[arena].start, pc))
       arena = i;
+  // Code that is far from everything goes to one arena, so that it can be linked.
   if (distance(layout::kArenas[arena].start, pc) > kReach &&
-      distance(layout::kArenas[arena].end(), pc) > kReach) {
-    uint8_t byte;
-    if (source.read(pc, {&byte, 1}) != 0) {
-      char where[24];
-      std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(pc));
-      throw std::runtime_error("no code arena lies within 2 GiB of the code at " +
-                               std::string(where));
-    }
-    arena = 0;  // there is no code, only the fault of fetching it
-  }
+      distance(layout::kArenas[arena].end(), pc) > kReach)
+    arena = 0;
   const uint64_t host = (next_[arena] + 15) & ~uint64_t{15};
   const Translation t = translator::translate(source, pc, host, options);
   if (host + t.code.size() > layout::kArenas[arena].end())
@@ -325,6 +317,24 @@ uint64_t CodeCache::enter_exact(uint64_t pc, translator::Stop stop, const GuestM
   return fragment.at(pc)->entry_address();
 }
 
+uint64_t CodeCache::enter_once(uint64_t pc, const GuestMemory& memory) {
+  Lock lock(mutex_);
+  auto options = options_;
+  options.fast = false;
+  options.max_instructions = 1;
+  options.stop = translator::Stop{~uint64_t{0}};  // so that every way out leads to the supervisor
+  // What these add for the instruction was done before it faulted.
+  options.log_accesses = false;
+  options.points = options.hooks = nullptr;
+  return translate(pc, source(memory), options)->entry_address();
+}
+
+bool CodeCache::translates(uint64_t at, uint64_t start, uint64_t size) const {
+  Lock lock(mutex_);
+  const Block* block = block_at(at);
+  return block && block->pc < start + size && block->end > start;
+}
+
 const Block* CodeCache::block_at(uint64_t host) const {
   for (size_t i = 0; i < layout::kArenas.size(); ++i) {
     if (!layout::kArenas[i].contains(host)) continue;
@@ -376,6 +386,7 @@ const translator::IndirectTransfer* CodeCache::transfer_at(uint64_t transfer) co
 }
 
 bool CodeCache::holds(uint64_t start, uint64_t size) const {
+  if (size == 0) return false;
   Lock lock(mutex_);
   if (saved_ && !saved_->in_use(start, start + size).empty()) return true;
   const auto held = [&](const std::vector<uint64_t>& entries) {

@@ -49,6 +49,11 @@ class CodeCache final : private translator::KnownEntries {
   // A throw-away translation from `pc` on that leaves at `stop`.
   uint64_t enter_exact(uint64_t pc, translator::Stop stop, const GuestMemory& memory);
 
+  // A throw-away translation of the one instruction at `pc`, which goes on through a link exit.
+  uint64_t enter_once(uint64_t pc, const GuestMemory& memory);
+  // Does the code at host address `at` stand for guest code of [start, start+size)?
+  bool translates(uint64_t at, uint64_t start, uint64_t size) const;
+
   // Where the thread that waits with heddle_hot_state::miss_request goes on; nothing where its
   // target is no address at all. The request is done with.
   std::optional<uint64_t> answer_miss(const GuestMemory& memory);
@@ -57,6 +62,8 @@ class CodeCache final : private translator::KnownEntries {
   // Has a thread of the cache's own answer the guest's next misses, while the guest waits, until
   // there are none for a while. Does nothing on one processor alone.
   void watch();
+  // Keeps that thread from reading the guest's memory.
+  std::unique_lock<std::recursive_mutex> lock() const { return std::unique_lock(mutex_); }
 
   // The exit at host address `at`, or null. Lives as long as the cache.
   const translator::ExitSite* exit_at(uint64_t at) const;

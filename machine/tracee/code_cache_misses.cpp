@@ -103,8 +103,10 @@ void CodeCache::answer_misses() {
         const auto answer = answer_miss(*watched_);
         if (!answer) break;
         // Nothing there, or a guest that was killed meanwhile: the supervisor sees to it.
-        if (!mapped(*watched_, target)) {
-          invalidate(target & ~uint64_t{0xfff}, 0x2000);
+        const bool there = mapped(*watched_, target);
+        if (!there) invalidate(target & ~uint64_t{0xfff}, 0x2000);
+        // Neither can code that may change be watched while the guest does not stop.
+        if (!there || watched_->has_unwatched_code()) {
           set(hot.miss_request, request);
           break;
         }

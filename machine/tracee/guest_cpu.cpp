@@ -119,9 +119,10 @@ Exit exit_of(const translator::ExitSite& site, TaskContext& context, const Guest
   throw std::runtime_error("unsupported instruction at " + std::string(where) + ", bytes" + text);
 }
 
-GuestCpu::GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot)
+GuestCpu::GuestCpu(HostProcess& process, std::shared_ptr<CodeCache>& cache, HostThread thread,
+                   TaskId state_slot)
     : process_(process),
-      cache_(&cache),
+      cache_(cache),
       thread_(thread),
       state_(HostProcess::task_state(state_slot)) {
   heddle_task_state state{};
@@ -211,6 +212,17 @@ int64_t ticks_of(const heddle_hot_state& hot) {
   return now;
 }
 
+// One counter holds what is left, for code that has one counter.
+void gather_ticks(heddle_hot_state& hot) {
+  for (size_t i = 1; i < HEDDLE_COUNTERS; ++i) {
+    const int64_t left = counter(hot, i);
+    counter(hot, i) -= left;
+    hot.ticks_given[i] -= left;
+    hot.ticks_left += left;
+    hot.ticks_given[0] += left;
+  }
+}
+
 }  // namespace
 
 // The tick that takes a counter below 0 may be the last of the budget, so all but one are given
@@ -224,6 +236,40 @@ void GuestCpu::grant(Ticks ticks, Ticks budget) {
   for (size_t i = 0; i < HEDDLE_COUNTERS; ++i) counter(state, i) = state.ticks_given[i];
   state.ticks_granted = static_cast<int64_t>(ticks) + give;
   state.ticks_end = static_cast<int64_t>(ticks + budget);
+}
+
+template <typename Enter>
+auto GuestCpu::code(Enter enter) {
+  auto& memory = process_.memory();
+  const auto lock = cache_->lock();
+  if (const auto written = memory.take_written(); !written.empty()) {
+    own_code();
+    for (const uint64_t page : written) cache_->invalidate(page, kCodePage);
+  }
+  auto host = enter();
+  const auto fresh = memory.take_unwatched();
+  if (fresh.empty()) return host;
+  process_.watch_code(thread_, fresh);
+  if (cache_.use_count() == 1) return host;
+  // What such pages hold is this address space's own.
+  for (const uint64_t page : fresh) cache_->invalidate(page, kCodePage);
+  own_code();
+  return enter();
+}
+
+void GuestCpu::own_code() {
+  if (cache_.use_count() > 1) {
+    cache_ = cache_->copy(process_.make_code_private(thread_, cache_->used()));
+    cache_->begin(process_.shared_memory());
+  }
+}
+
+bool GuestCpu::let_write(uint64_t start, uint64_t size) {
+  if (process_.memory().watched().within(start, size).empty()) return false;
+  own_code();
+  for (const uint64_t page : process_.let_write(thread_, start, size))
+    cache_->invalidate(page, kCodePage);
+  return true;
 }
 
 void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t points) {
@@ -245,10 +291,9 @@ void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) 
   exact_.reset();
   auto regs = to_host(context.registers, thread_.registers());
   const uint64_t pc = context.registers[Register::rip];
-  if (context.phase == 0)
-    regs.rip = enter(pc, regs);
-  else
-    regs.rip = cache_->enter_split(pc, process_.memory());
+  regs.rip = code([&] {
+    return context.phase == 0 ? enter(pc, regs) : cache_->enter_split(pc, process_.memory());
+  });
   started_at_ = regs.rip;
   started_ticks_ = ticks_of(hot());
   regs.gs_base = state_;
@@ -271,8 +316,10 @@ uint64_t GuestCpu::enter(uint64_t pc, const user_regs_struct& regs) {
 std::optional<uint64_t> GuestCpu::go_on(const translator::ExitSite& site, user_regs_struct& regs) {
   auto& memory = process_.memory();
   if (site.kind == ExitKind::link) {
-    regs.rip = exact_ ? cache_->enter_exact(site.pc, *exact_, memory)
-                      : cache_->enter(site.pc, !site.spills.empty(), memory);
+    regs.rip = code([&] {
+      return exact_ ? cache_->enter_exact(site.pc, *exact_, memory)
+                    : cache_->enter(site.pc, !site.spills.empty(), memory);
+    });
   } else {
     const uint64_t target = regs.r11;
     if (!canonical(target)) {
@@ -283,9 +330,9 @@ std::optional<uint64_t> GuestCpu::go_on(const translator::ExitSite& site, user_r
     if (exact_ && !translator::return_ticks(GuestCode(memory), target)) {
       regs.r10 = hot().spill[1];
       regs.r11 = hot().spill[2];
-      regs.rip = cache_->enter_exact(target, *exact_, memory);
+      regs.rip = code([&] { return cache_->enter_exact(target, *exact_, memory); });
     } else {
-      regs.rip = cache_->enter_return(target, memory);
+      regs.rip = code([&] { return cache_->enter_return(target, memory); });
     }
   }
   thread_.set_registers(regs);
@@ -297,7 +344,9 @@ void GuestCpu::start_exact(const TaskContext& context, translator::Stop stop) {
   store_state(context, 1, kUnlimited);
   exact_ = stop;
   auto regs = to_host(context.registers, thread_.registers());
-  regs.rip = cache_->enter_exact(context.registers[Register::rip], stop, process_.memory());
+  regs.rip = code([&] {
+    return cache_->enter_exact(context.registers[Register::rip], stop, process_.memory());
+  });
   regs.gs_base = state_;
   thread_.set_registers(regs);
   thread_.resume();
@@ -354,7 +403,15 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
 
   if (WSTOPSIG(status) == SIGTRAP && info.si_code == SI_KERNEL) {
     if (regs.rip - 1 == layout::kMissCode + runtime::miss_stop()) {
-      const auto answer = cache_->answer_miss(memory);
+      uint64_t request = 0;
+      const auto answer = code([&] {
+        // Asked once more of a copy of the cache.
+        if (request == 0)
+          request = hot().miss_request;
+        else
+          hot().miss_request = request;
+        return cache_->answer_miss(memory);
+      });
       regs.rcx = hot().miss_rcx;
       if (!answer) {
         // The transfer faults itself, as if it had not begun.
@@ -400,6 +457,27 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       out = exit_of(*site, context, memory);
       if (site->kind == ExitKind::syscall) out.waits = state.planned.waits != 0;
       return out;
+    }
+  }
+  if (synchronous(info) && info.si_signo == SIGSEGV && info.si_code == SEGV_ACCERR) {
+    const auto address = reinterpret_cast<uint64_t>(info.si_addr);
+    if (let_write(address, 1)) {
+      const auto* origin = cache_->origin_at(regs.rip);
+      const uint64_t page = address & ~(kCodePage - 1);
+      if (origin && cache_->translates(regs.rip, page, kCodePage)) {
+        // It may write to what follows it.
+        state = load_state();
+        settle(origin->pc, origin->spills, 0);
+        gather_ticks(hot());
+        hot().ticks_left -= origin->uncounted;
+        regs = to_host(context.registers, regs);
+        const auto lock = cache_->lock();
+        regs.rip = cache_->enter_once(origin->pc, memory);
+        memory.take_unwatched();
+        thread_.set_registers(regs);
+      }
+      thread_.resume();
+      return std::nullopt;
     }
   }
   if (synchronous(info)) {

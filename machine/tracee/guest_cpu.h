@@ -71,12 +71,12 @@ class GuestCpu {
  public:
   static constexpr Ticks kUnlimited = uint64_t{1} << 62;
 
-  // `thread` must be stopped. The state page is HostProcess::task_state(state_slot).
-  GuestCpu(HostProcess& process, CodeCache& cache, HostThread thread, TaskId state_slot);
+  // `cache`: that of the address space, for as long as this lives; forks share it while their code
+  // is the same. `thread` must be stopped. The state page is HostProcess::task_state(state_slot).
+  GuestCpu(HostProcess& process, std::shared_ptr<CodeCache>& cache, HostThread thread,
+           TaskId state_slot);
 
   HostThread& thread() { return thread_; }
-  // Another cache with the same contents: see CodeCache::copy.
-  void use(CodeCache& cache) { cache_ = &cache; }
 
   // Starts to run `context` for at most `budget` ticks (at least 1) and `points` access points.
   // Returns at once; the thread runs.
@@ -120,6 +120,13 @@ class GuestCpu {
   static user_regs_struct to_host(const Registers& registers, const user_regs_struct& base);
   Registers to_guest(const user_regs_struct& regs) const;
 
+  // The code of this address space is about to be its own: a cache that is shared with forks is
+  // copied. The thread is stopped.
+  void own_code();
+  // The guest is about to write to [start, start+size), or the kernel on its behalf: where that is
+  // watched code it may, and the translations go. The thread is stopped. Whether any was.
+  bool let_write(uint64_t start, uint64_t size);
+
  private:
   heddle_task_state load_state() const;
   heddle_hot_state& hot() const;
@@ -127,12 +134,15 @@ class GuestCpu {
   uint64_t enter(uint64_t pc, const user_regs_struct& regs);
   std::optional<uint64_t> go_on(const translator::ExitSite& site, user_regs_struct& regs);
   bool retreat();
+  // The code that `enter` of the cache gives, watched for changes.
+  template <typename Enter>
+  auto code(Enter enter);
   void store_state(const TaskContext& context, Ticks budget, uint64_t points);
 
   void collect_log(heddle_task_state& state);
 
   HostProcess& process_;
-  CodeCache* cache_;
+  std::shared_ptr<CodeCache>& cache_;
   HostThread thread_;
   uint64_t state_;
   uint64_t calls_ = 0;

@@ -170,6 +170,7 @@ HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
   HostProcess process;
   process.thread_ = child;
   process.memory_ = std::make_shared<ProcessMemory>(child.tid());
+  process.memory_->inherit(parent.memory());
   process.code_ = parent.code_;
   process.syscall_at_ = parent.syscall_at_;
   process.random_addresses_ = parent.random_addresses_;
@@ -369,6 +370,55 @@ int64_t HostProcess::remote_syscall(HostThread& by, uint64_t number,
   return result;
 }
 
+void HostProcess::watch_code(HostThread& by, const std::set<uint64_t>& pages) {
+  auto& watched = memory_->watched();
+  const auto maps = memory_->maps();
+  const auto watch = [&](uint64_t page, uint32_t prot, uint64_t code) {
+    const bool already = watched.watches(page);
+    watched.watch(page, prot, code);
+    if (already) return;
+    const int64_t result = remote_syscall(
+        by, SYS_mprotect, {page, kCodePage, (prot & ~uint32_t{PROT_WRITE}) | PROT_READ, 0, 0, 0});
+    if (result != 0)
+      throw std::system_error(static_cast<int>(-result), std::generic_category(),
+                              "write-protecting code");
+  };
+  for (const uint64_t page : pages) {
+    const auto own = std::ranges::find_if(
+        maps, [&](const MapsEntry& entry) { return page >= entry.start && page < entry.end; });
+    if (own == maps.end()) continue;
+    if (!own->shared) {
+      watch(page, own->prot, page);
+      continue;
+    }
+    watched.add_shared(page);
+    const uint64_t offset = own->offset + (page - own->start);
+    for (const auto& entry : maps) {
+      if (!entry.shared || entry.inode != own->inode || entry.device != own->device ||
+          !(entry.prot & PROT_WRITE) || offset - entry.offset >= entry.end - entry.start)
+        continue;
+      watch(entry.start + (offset - entry.offset), entry.prot, page);
+    }
+  }
+}
+
+std::set<uint64_t> HostProcess::let_write(HostThread& by, uint64_t start, uint64_t size) {
+  std::set<uint64_t> code;
+  for (const uint64_t page : memory_->watched().within(start, size)) {
+    auto released = memory_->watched().release(page);
+    remote_syscall(by, SYS_mprotect, {page, kCodePage, released.prot, 0, 0, 0});
+    code.merge(released.code);
+  }
+  return code;
+}
+
+std::set<uint64_t> HostProcess::mapping_changed(uint64_t start, uint64_t size) {
+  auto& watched = memory_->watched();
+  std::set<uint64_t> code = watched.take_shared();
+  for (const uint64_t page : watched.within(start, size)) code.merge(watched.release(page).code);
+  return code;
+}
+
 uint64_t HostProcess::stage(std::span<const uint8_t> bytes) {
   const uint64_t at = layout::kScratch.end() - layout::kScratchPerTask;
   if (bytes.size() > layout::kScratchPerTask || !memory_->write(at, bytes))
@@ -418,6 +468,7 @@ HostProcess HostProcess::fork_checkpoint() {
     copy.thread_.resume();
   }
   copy.memory_ = std::make_shared<ProcessMemory>(child);
+  copy.memory_->inherit(*memory_);
   copy.thread_.set_registers(before);
   return copy;
 }

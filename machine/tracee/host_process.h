@@ -86,6 +86,16 @@ class HostProcess {
   // Likewise, with no translations in it.
   std::shared_ptr<SharedCode> renew_code(HostThread& by);
 
+  // Write-protects these pages, whose code was translated and which the guest can write: see
+  // WatchedCode. The stopped thread `by` makes the calls, here and below.
+  void watch_code(HostThread& by, const std::set<uint64_t>& pages);
+  // Lets the guest, or the kernel on its behalf, write to [start, start+size) where it may. Gives
+  // the pages whose translations must go.
+  std::set<uint64_t> let_write(HostThread& by, uint64_t start, uint64_t size);
+  // The guest mapped, unmapped or protected [start, start+size): it is watched no more. Gives the
+  // pages elsewhere whose translations must go.
+  std::set<uint64_t> mapping_changed(uint64_t start, uint64_t size);
+
   // Runs a system call in the stopped thread `by` and gives its result; the thread's registers are
   // as before. Needs install() (or a place to execute from: see cpp).
   int64_t remote_syscall(HostThread& by, uint64_t number, std::array<uint64_t, 6> arguments);

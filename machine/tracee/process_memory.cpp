@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
@@ -28,13 +29,19 @@ ProcessMemory::ProcessMemory(ProcessMemory&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       pid_(other.pid_),
       executable_(std::move(other.executable_)),
-      epoch_(std::exchange(other.epoch_, 0)) {}
+      epoch_(std::exchange(other.epoch_, 0)),
+      unwatched_(std::move(other.unwatched_)),
+      written_(std::move(other.written_)),
+      watched_(std::move(other.watched_)) {}
 
 ProcessMemory& ProcessMemory::operator=(ProcessMemory&& other) noexcept {
   std::swap(fd_, other.fd_);
   std::swap(pid_, other.pid_);
   std::swap(executable_, other.executable_);
   std::swap(epoch_, other.epoch_);
+  std::swap(unwatched_, other.unwatched_);
+  std::swap(written_, other.written_);
+  std::swap(watched_, other.watched_);
   return *this;
 }
 
@@ -51,6 +58,7 @@ size_t ProcessMemory::read(uint64_t address, std::span<uint8_t> out) const {
 }
 
 bool ProcessMemory::write(uint64_t address, std::span<const uint8_t> bytes) {
+  note_write(address, bytes.size());
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t put =
@@ -62,37 +70,89 @@ bool ProcessMemory::write(uint64_t address, std::span<const uint8_t> bytes) {
   return true;
 }
 
+const MapsEntry* ProcessMemory::executable_at(uint64_t address) const {
+  for (const auto& entry : executable_)
+    if (address >= entry.start && address < entry.end) return &entry;
+  return nullptr;
+}
+
 bool ProcessMemory::executable(uint64_t address, uint64_t epoch) const {
-  const auto found = [&] {
-    for (const auto& range : executable_)
-      if (address >= range.start && address < range.end) return true;
-    return false;
-  };
-  if (epoch == epoch_ && found()) return true;
-  // New mappings come without notice.
-  read_executable();
-  epoch_ = epoch;
-  return found();
+  const MapsEntry* entry = epoch == epoch_ ? executable_at(address) : nullptr;
+  if (!entry) {
+    // New mappings come without notice.
+    read_executable();
+    epoch_ = epoch;
+    entry = executable_at(address);
+    if (!entry) return false;
+  }
+  const uint64_t page = address & ~(kCodePage - 1);
+  if (entry->shared ? !watched_.holds_shared(page)
+                    : (entry->prot & PROT_WRITE) && !watched_.watches(page))
+    unwatched_.insert(page);
+  return true;
 }
 
 bool ProcessMemory::writable_code(uint64_t address) const {
-  for (const auto& range : executable_)
-    if (address >= range.start && address < range.end) return range.writable;
-  return true;
+  const MapsEntry* entry = executable_at(address);
+  // Shared memory has other ways to be written.
+  return !entry || (entry->prot & PROT_WRITE) || entry->shared;
 }
 
 void ProcessMemory::read_executable() const {
   executable_.clear();
-  for (const auto& entry : read_maps(pid_)) {
-    if (!(entry.prot & PROT_EXEC)) continue;
-    // Shared memory has other ways to be written.
-    const bool writable = (entry.prot & PROT_WRITE) || entry.shared;
-    if (!executable_.empty() && executable_.back().end == entry.start &&
-        executable_.back().writable == writable)
-      executable_.back().end = entry.end;
-    else
-      executable_.push_back({entry.start, entry.end, writable});
+  for (auto& entry : maps())
+    if (entry.prot & PROT_EXEC) executable_.push_back(std::move(entry));
+}
+
+bool ProcessMemory::mappings_changed(uint64_t start, uint64_t size) {
+  const bool code = std::ranges::any_of(executable_, [&](const MapsEntry& entry) {
+    return entry.start < start + size && entry.end > start;
+  });
+  if (code) epoch_ = 0;
+  return code;
+}
+
+std::vector<MapsEntry> ProcessMemory::maps() const {
+  auto real = read_maps(pid_);
+  if (watched_.empty()) return real;
+  std::vector<MapsEntry> all;
+  const auto add = [&](MapsEntry entry) {
+    if (!all.empty()) {
+      auto& last = all.back();
+      if (last.end == entry.start && last.prot == entry.prot && last.shared == entry.shared &&
+          last.device == entry.device && last.inode == entry.inode && last.path == entry.path &&
+          (last.inode == 0 || last.offset + (last.end - last.start) == entry.offset)) {
+        last.end = entry.end;
+        return;
+      }
+    }
+    all.push_back(std::move(entry));
+  };
+  for (const auto& entry : real) {
+    uint64_t from = entry.start;
+    const auto part = [&](uint64_t to, uint32_t prot) {
+      if (to == from) return;
+      MapsEntry piece = entry;
+      piece.start = from;
+      piece.end = to;
+      piece.offset = entry.offset + (from - entry.start);
+      piece.prot = prot;
+      add(std::move(piece));
+      from = to;
+    };
+    for (const uint64_t page : watched_.within(entry.start, entry.end - entry.start)) {
+      part(page, entry.prot);
+      part(page + kCodePage, watched_.pages().at(page).prot);
+    }
+    part(entry.end, entry.prot);
   }
+  return all;
+}
+
+void ProcessMemory::note_write(uint64_t address, uint64_t size) {
+  if (watched_.empty()) return;
+  for (const uint64_t page : watched_.within(address, size))
+    written_.insert(watched_.pages().at(page).code.begin(), watched_.pages().at(page).code.end());
 }
 
 bool ProcessMemory::write_as_guest(uint64_t address, std::span<const uint8_t> bytes) {
@@ -100,6 +160,15 @@ bool ProcessMemory::write_as_guest(uint64_t address, std::span<const uint8_t> by
   const iovec there{reinterpret_cast<void*>(address), bytes.size()};
   const auto whole = static_cast<ssize_t>(bytes.size());
   if (process_vm_writev(pid_, &here, 1, &there, 1, 0) == whole) return true;
+  // Where the protection is ours, the guest may.
+  const auto pages = watched_.within(address, bytes.size());
+  if (!pages.empty()) {
+    const auto all = maps();
+    uint64_t at = address;
+    for (const auto& entry : all)
+      if (at >= entry.start && at < entry.end && (entry.prot & PROT_WRITE)) at = entry.end;
+    return at >= address + bytes.size() && write(address, bytes);
+  }
   // A stack that ends above: reading through /proc makes it grow.
   uint8_t byte;
   return read(address, {&byte, 1}) == 1 && process_vm_writev(pid_, &here, 1, &there, 1, 0) == whole;
@@ -113,9 +182,11 @@ std::vector<MapsEntry> read_maps(pid_t pid) {
     MapsEntry e;
     char prot[5] = {};
     int path_at = 0;
-    if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %" SCNu64 " %n",
-                    &e.start, &e.end, prot, &e.offset, &e.inode, &path_at) < 5)
+    unsigned major = 0, minor = 0;
+    if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n",
+                    &e.start, &e.end, prot, &e.offset, &major, &minor, &e.inode, &path_at) < 7)
       continue;
+    e.device = uint64_t{major} << 32 | minor;
     e.prot = (prot[0] == 'r' ? PROT_READ : 0) | (prot[1] == 'w' ? PROT_WRITE : 0) |
              (prot[2] == 'x' ? PROT_EXEC : 0);
     e.shared = prot[3] == 's';

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "machine/tracee/host_process.h"
 #include "machine/tracee/layout.h"
+#include "machine/tracee/process_memory.h"
 
 namespace heddle {
 
@@ -24,9 +24,9 @@ uint64_t hash_range(const GuestMemory& memory, uint64_t start, uint64_t size) {
   return hash;
 }
 
-std::vector<event::StateHash::Range> hash_memory(pid_t pid, const GuestMemory& memory) {
+std::vector<event::StateHash::Range> hash_memory(const ProcessMemory& memory) {
   std::vector<event::StateHash::Range> ranges;
-  for (const auto& entry : read_maps(pid)) {
+  for (const auto& entry : memory.maps()) {
     if (!(entry.prot & PROT_WRITE) || entry.shared || layout::machines_own(entry.start)) continue;
     const uint64_t size = entry.end - entry.start;
     ranges.push_back({entry.start, size, hash_range(memory, entry.start, size)});

@@ -59,6 +59,18 @@ bool illegal(const Instruction& in) {
   }
 }
 
+bool stores_x87_pointers(const Instruction& in) {
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_FNSTENV:
+    case ZYDIS_MNEMONIC_FNSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE:
+    case ZYDIS_MNEMONIC_FXSAVE64:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool uses_lent(const Instruction& in) {
   const auto lent = [](ZydisRegister reg) {
     const auto number = general_register(reg);
@@ -88,7 +100,8 @@ bool Block::copied(const Instruction& in) {
     case ZYDIS_MNEMONIC_RET:
       return false;
     default:
-      return !special_instruction(in) && !traps(in) && !illegal(in) && !refused(in);
+      return !special_instruction(in) && !traps(in) && !illegal(in) && !refused(in) &&
+             !saves_extended_state(in);
   }
 }
 
@@ -185,7 +198,7 @@ bool Block::instruction(const Instruction& in) {
     exit(ExitKind::illegal, in.pc).length = in.info.length;
     return false;
   }
-  if (refused(in)) {
+  if (refused(in) || (stores_x87_pointers(in) && far_address(in))) {
     exit(ExitKind::unsupported, in.pc).length = in.info.length;
     return false;
   }
@@ -204,11 +217,54 @@ bool Block::instruction(const Instruction& in) {
     conditional(in);
     return true;
   }
-  copy(in);
+  if (saves_extended_state(in))
+    save_extended_state(in);
+  else
+    copy(in);
   return true;
 }
 
+std::optional<uint64_t> Block::far_address(const Instruction& in) const {
+  constexpr int64_t kNear = 0x7f00'0000;  // leaves room for what this block has yet to emit
+  for (unsigned i = 0; i < in.info.operand_count; ++i) {
+    const auto& op = in.operands[i];
+    if (op.type != ZYDIS_OPERAND_TYPE_MEMORY || op.mem.base != ZYDIS_REGISTER_RIP) continue;
+    const uint64_t target = in.next() + static_cast<uint64_t>(op.mem.disp.value);
+    const auto distance = static_cast<int64_t>(target - host_base_);
+    if (distance > kNear || distance < -kNear) return target;
+  }
+  return std::nullopt;
+}
+
+// The instruction with [scratch] in the place of its RIP-relative operand.
+void Block::copy_far(const Instruction& in, uint64_t address) {
+  const auto scratch = scratch_for(in, false);
+  if (!scratch)
+    throw std::range_error("an operand is out of the code cache's reach at " + bytes_text(in));
+  const auto& raw = in.info.raw;
+  auto code = in.bytes;
+  const size_t modrm = raw.modrm.offset, rest = raw.disp.offset + size_t{4};
+  code[modrm] = static_cast<uint8_t>((code[modrm] & 0x38) | static_cast<unsigned>(*scratch));
+  // The bits that number a register above seven, which mean nothing with RIP.
+  if (in.info.attributes & ZYDIS_ATTRIB_HAS_REX) code[raw.rex.offset] &= 0xfe;
+  if (in.info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && raw.vex.size == 3)
+    code[raw.vex.offset + 1] |= 0x20;
+  if (in.info.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP) code[raw.xop.offset + 1] |= 0x20;
+  if (in.info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) code[raw.evex.offset + 1] |= 0x60;
+  spill(*scratch, 3);
+  origin(in.pc, spills().with({*scratch, 3}));
+  check(a_.mov(gp(*scratch), imm(address)), "a far address");
+  check(a_.embed(code.data(), modrm + 1), "a copied instruction");
+  check(a_.embed(code.data() + rest, in.info.length - rest), "a copied instruction");
+  unspill(*scratch, 3);
+  origin(in.next());
+}
+
 void Block::copy(const Instruction& in) {
+  if (const auto address = far_address(in)) {
+    copy_far(in, *address);
+    return;
+  }
   auto code = in.bytes;
   for (unsigned i = 0; i < in.info.operand_count; ++i) {
     const auto& op = in.operands[i];

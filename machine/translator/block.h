@@ -23,6 +23,9 @@ class Block {
   // block.cpp: the walk over the guest's instructions. Returns false where the block is over.
   bool instruction(const Instruction& in);
   void copy(const Instruction& in);
+  void copy_far(const Instruction& in, uint64_t address);
+  // The address of a RIP-relative operand that no displacement from here reaches.
+  std::optional<uint64_t> far_address(const Instruction& in) const;
   void hide_x87_pointers(const Instruction& in);
   void special(const Instruction& in, SpecialInstruction which);
   void syscall(const Instruction& in);
@@ -61,6 +64,7 @@ class Block {
 
   // instrument.cpp: access log, access points, splitting.
   void log_accesses(const Instruction& in);
+  bool log_gather(const Instruction& in);  // gathers.cpp; false: it is none
   void log_access(const Instruction& in, const OperandAccess& access);
   void log_call(uint64_t pc, Register argument);
   void log_entry(uint64_t pc, const Spills& spills);
@@ -68,7 +72,12 @@ class Block {
   void point(uint64_t pc, uint8_t phase);
   bool splittable(const Instruction& in) const;
   bool split(const Instruction& in, bool with_point, bool with_stop);
-  std::optional<Register> scratch_for(const Instruction& in) const;
+  // A register that the instruction has nothing to do with; with a low byte that needs no prefix.
+  std::optional<Register> scratch_for(const Instruction& in, bool low_byte = true) const;
+
+  // extended_state_saves.cpp
+  static bool saves_extended_state(const Instruction& in);
+  void save_extended_state(const Instruction& in);
 
   // emit.cpp
   static Mem state(uint32_t offset, uint32_t size = 8);

@@ -90,13 +90,6 @@ bool refused(const Instruction& in) {
     case ZYDIS_MNEMONIC_SLDT:
     case ZYDIS_MNEMONIC_SMSW:
     case ZYDIS_MNEMONIC_STR:
-    // What these write depends on which components are in use.
-    case ZYDIS_MNEMONIC_XSAVE:
-    case ZYDIS_MNEMONIC_XSAVE64:
-    case ZYDIS_MNEMONIC_XSAVEC:
-    case ZYDIS_MNEMONIC_XSAVEC64:
-    case ZYDIS_MNEMONIC_XSAVEOPT:
-    case ZYDIS_MNEMONIC_XSAVEOPT64:
       return true;
     default:
       break;

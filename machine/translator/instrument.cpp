@@ -16,7 +16,8 @@ AccessKind kind_of(const OperandAccess& access) {
 }  // namespace
 
 void Block::log_accesses(const Instruction& in) {
-  for (const auto& access : accesses(in)) log_access(in, access);
+  if (!log_gather(in))
+    for (const auto& access : accesses(in)) log_access(in, access);
   origin(in.pc);
 }
 
@@ -77,6 +78,8 @@ void Block::load_address(const Instruction& in, const OperandAccess& access) {
   const auto& mem = in.operands[access.index].mem;
   if (mem.base == ZYDIS_REGISTER_NONE && mem.index == ZYDIS_REGISTER_NONE) {
     a_.mov(x86::rax, imm(mem.disp.value));
+  } else if (const auto far = far_address(in); far && mem.base == ZYDIS_REGISTER_RIP) {
+    a_.mov(x86::rax, imm(*far));
   } else if (in.info.mnemonic == ZYDIS_MNEMONIC_XLAT) {
     a_.movzx(x86::eax, x86::al);
     a_.lea(x86::rax, x86::ptr(x86::rbx, x86::rax));
@@ -151,10 +154,11 @@ bool Block::splittable(const Instruction& in) const {
   return access.size == 1 || access.size == 2 || access.size == 4 || access.size == 8;
 }
 
-std::optional<Register> Block::scratch_for(const Instruction& in) const {
+std::optional<Register> Block::scratch_for(const Instruction& in, bool low_byte) const {
   // The first four have a low byte that needs no REX prefix, which ah and its like exclude.
-  constexpr Register kCandidates[] = {Register::rcx, Register::rdx, Register::rbx, Register::rax};
-  for (const auto candidate : kCandidates) {
+  constexpr Register kCandidates[] = {Register::rcx, Register::rdx, Register::rbx,
+                                      Register::rax, Register::rsi, Register::rdi};
+  for (const auto candidate : std::span(kCandidates).first(low_byte ? 4 : 6)) {
     bool used = false;
     for (unsigned i = 0; i < in.info.operand_count; ++i) {
       const auto& op = in.operands[i];
@@ -170,7 +174,7 @@ std::optional<Register> Block::scratch_for(const Instruction& in) const {
 }
 
 bool Block::split(const Instruction& in, bool with_point, bool with_stop) {
-  if (!splittable(in)) return false;
+  if (!splittable(in) || far_address(in)) return false;
   const auto scratch = scratch_for(in);
   if (!scratch) return false;
   const uint32_t size = in.operands[0].size / 8;

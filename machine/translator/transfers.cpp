@@ -208,7 +208,14 @@ void Block::load_target(const Instruction& in) {
   lend(in.pc);
   const auto& op = in.operands[0];
   if (op.type == ZYDIS_OPERAND_TYPE_MEMORY) {
-    check(a_.mov(x86::r11, memory(in, 0, true)), "an indirect target");
+    if (const auto address = far_address(in)) {
+      a_.mov(x86::r11, imm(*address));
+      Mem target = x86::ptr(x86::r11, 0, 8);
+      if (op.mem.segment == ZYDIS_REGISTER_FS) target.setSegment(x86::fs);
+      check(a_.mov(x86::r11, target), "an indirect target");
+    } else {
+      check(a_.mov(x86::r11, memory(in, 0, true)), "an indirect target");
+    }
   } else {
     const auto reg = general_register(op.reg.value);
     if (reg != Register::r11) check(a_.mov(x86::r11, gp(*reg)), "an indirect target");

@@ -68,6 +68,12 @@ class Spills {
   const Spill* begin() const { return list_.data(); }
   const Spill* end() const { return list_.data() + count_; }
   bool empty() const { return count_ == 0; }
+  // These and one more.
+  constexpr Spills with(Spill spill) const {
+    Spills more = *this;
+    more.list_.at(more.count_++) = spill;
+    return more;
+  }
 
  private:
   std::array<Spill, 3> list_{};
@@ -208,9 +214,9 @@ struct Options {
   uint32_t max_instructions = 64;  // per block; 0: the landing pad only
 };
 
-// Translates the block at guest address `pc` for execution at `host_base`, which must be within 2
-// GiB of everything that its RIP-relative operands name (throws std::range_error naming the
-// instruction otherwise). Never fails for want of decodable code: that becomes an exit.
+// Translates the block at guest address `pc` for execution at `host_base`, best within 2 GiB of
+// what its RIP-relative operands name: others go through a spilled register. Never fails for want
+// of decodable code: that becomes an exit.
 Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
                       const Options& options);
 

@@ -35,7 +35,7 @@ std::vector<Instruction> Block::loop_body() const {
   uint64_t pc = pc_;
   while (body.size() < kLongest) {
     const auto in = decode(source_, pc);
-    if (!in || !copied(*in)) return {};
+    if (!in || !copied(*in) || far_address(*in)) return {};
     body.push_back(*in);
     pc = in->next();
     if (!conditional_branch(*in)) continue;

@@ -25,6 +25,7 @@ class Comparison {
   std::optional<std::string> fast();
   std::optional<std::string> exact();
   std::optional<std::string> logging();
+  bool gathers(uint64_t pc);
   std::optional<std::string> splitting();
 
   std::optional<std::string> compare_end(const Exit& exit, const TaskContext& context);

@@ -258,7 +258,27 @@ class Generator {
 
 void Generator::special() {
   const auto displacement = static_cast<uint8_t>(8 * below(random_, 8));
-  switch (below(random_, 13)) {
+  switch (below(random_, 14)) {
+    case 12: {  // gathers, with a mask as it comes or of all elements
+      load_data_address(Register::rsi, 0x1200 + displacement);
+      const bool wide = chance(random_, 50);  // indexes of 8 bytes
+      plain({0xc5, 0xed, 0x76, 0xd2});        // vpcmpeqd ymm2,ymm2,ymm2
+      if (wide)
+        plain({0xc5, 0xed, 0x73, 0xd2, 0x3a});  // vpsrlq ymm2,ymm2,58
+      else
+        plain({0xc5, 0xed, 0x72, 0xd2, 0x1a});  // vpsrld ymm2,ymm2,26
+      if (chance(random_, 50))
+        plain({0xc5, 0xf5, 0x76, 0xc9});  // vpcmpeqd ymm1,ymm1,ymm1
+      else
+        plain({0xc5, 0xfd, 0x6f, 0xcd});  // vmovdqa ymm1,ymm5
+      const auto opcode =
+          static_cast<uint8_t>((chance(random_, 50) ? 0x90 : 0x92) | (wide ? 1 : 0));
+      plain({0xc4, 0xe2,
+             static_cast<uint8_t>((chance(random_, 50) ? 0xf1 : 0x71) |
+                                  (chance(random_, 50) ? 4 : 0)),
+             opcode, 0x04, 0x96});  // ymm0,[rsi+ymm2*4],ymm1
+      return;
+    }
     case 0:  // popf with status flags and DF as they come
       plain({0x68, static_cast<uint8_t>(random_() & 0xd5), static_cast<uint8_t>(random_() & 0xc), 0,
              0, 0x9d});

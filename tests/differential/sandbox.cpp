@@ -147,8 +147,8 @@ std::optional<std::vector<Step>> Sandbox::step_native(size_t limit, State* final
 GuestCpu& Sandbox::translated(const translator::Options& options) {
   if (cache_) cache_->invalidate(0, ~uint64_t{0});  // its entries in the look-up table
   cpu_.reset();
-  cache_ = std::make_unique<CodeCache>(process_.shared_code(), options);
-  cpu_ = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
+  cache_ = std::make_shared<CodeCache>(process_.shared_code(), options);
+  cpu_ = std::make_unique<GuestCpu>(process_, cache_, process_.thread(), 1);
   return *cpu_;
 }
 

@@ -67,7 +67,7 @@ class Sandbox {
   uint8_t* memory_ = nullptr;  // data, read-only page, stack
   GuestProgram program_;
   RawExtendedState raw_;  // what ptrace gave at the start; its AVX-512 parts stay as they are
-  std::unique_ptr<CodeCache> cache_;
+  std::shared_ptr<CodeCache> cache_;
   std::unique_ptr<GuestCpu> cpu_;
 };
 

@@ -22,8 +22,8 @@ class TranslatedProgram {
     process_.remote_syscall(SYS_mprotect,
                             {log.start, layout::kAccessLogUsed, PROT_READ | PROT_WRITE});
     process_.memory().write(native.stack, native.stack_bytes);
-    cache_ = std::make_unique<CodeCache>(process_.shared_code(), holding.options);
-    cpu_ = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
+    cache_ = std::make_shared<CodeCache>(process_.shared_code(), holding.options);
+    cpu_ = std::make_unique<GuestCpu>(process_, cache_, process_.thread(), 1);
     context_.task = 1;
     context_.registers = native.entry;
   }
@@ -176,7 +176,7 @@ class TranslatedProgram {
   const SteppedProgram& native_;
   const Holding& holding_;
   HostProcess process_;
-  std::unique_ptr<CodeCache> cache_;
+  std::shared_ptr<CodeCache> cache_;
   std::unique_ptr<GuestCpu> cpu_;
   TaskContext context_;
   size_t call_ = 0, special_ = 0;

@@ -59,6 +59,7 @@ class TraceFile : public testing::Test {
     std::vector<EventBody> bodies{exec,
                                   call,
                                   event::Instruction{2, 1, 2, 3, 4, 5},
+                                  event::Instruction{3, 1, 2, 3, 4, 5, Register::r15, 6},
                                   signal,
                                   event::Switch{9},
                                   event::TaskExit{-1, {{0x30, {0, 0, 0, 0}}}},

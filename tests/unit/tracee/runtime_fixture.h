@@ -49,8 +49,8 @@ class Runtime : public testing::Test {
     log_ = std::make_unique<SyscallLog>(process_, root_ / "log");
     translator::Options options;
     options.runtime_syscalls = true;
-    cache_ = std::make_unique<CodeCache>(process_.shared_code(), options);
-    cpu_ = std::make_unique<GuestCpu>(process_, *cache_, process_.thread(), 1);
+    cache_ = std::make_shared<CodeCache>(process_.shared_code(), options);
+    cpu_ = std::make_unique<GuestCpu>(process_, cache_, process_.thread(), 1);
   }
   void TearDown() override {
     process_.kill();
@@ -162,7 +162,7 @@ class Runtime : public testing::Test {
   fs::path root_;
   HostProcess process_;
   std::unique_ptr<SyscallLog> log_;
-  std::unique_ptr<CodeCache> cache_;
+  std::shared_ptr<CodeCache> cache_;
   std::unique_ptr<GuestCpu> cpu_;
 };
 
