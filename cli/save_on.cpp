@@ -3,30 +3,17 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <csignal>
 #include <sstream>
 #include <stdexcept>
+
+#include "machine/tracee/signal_state.h"
 
 namespace heddle::cli {
 namespace {
 
 bool by_fault(int status) {
-  if (!WIFSIGNALED(status)) return false;
-  switch (WTERMSIG(status)) {
-    case SIGQUIT:
-    case SIGILL:
-    case SIGABRT:
-    case SIGFPE:
-    case SIGSEGV:
-    case SIGBUS:
-    case SIGSYS:
-    case SIGTRAP:
-    case SIGXCPU:
-    case SIGXFSZ:
-      return true;
-    default:
-      return false;
-  }
+  return WIFSIGNALED(status) &&
+         SignalState::default_of(WTERMSIG(status)) == SignalState::Disposition::core;
 }
 
 bool by_signal(int status) {

@@ -37,9 +37,11 @@ class ModelGuest {
                           std::optional<uint64_t> mask_to_restore = std::nullopt) = 0;
   virtual bool pop_frame(TaskId task, SignalState& signals) = 0;
 
-  SyscallRequest request(TaskId task);
-  void complete(TaskId task, int64_t result);
-  void complete(TaskId task, const event::Instruction& answer, unsigned length);
+  SyscallRequest request(TaskId id) { return task(id).request(); }
+  void complete(TaskId id, int64_t result) { task(id).complete_call(result); }
+  void complete(TaskId id, const event::Instruction& answer, unsigned length) {
+    complete_instruction(answer, length, task(id).registers);
+  }
   // Throws std::runtime_error where an effect falls on unmapped memory.
   void apply(const std::vector<MemoryEffect>& effects);
 };

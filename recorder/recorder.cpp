@@ -212,7 +212,7 @@ void Recorder::run_slice(Task& task) {
         const auto answer =
             answer_special(*exit->site, task.context.registers, options_.cpu_features);
         append(task, answer);
-        apply_special(answer, exit->site->length, task.context.registers);
+        complete_instruction(answer, exit->site->length, task.context.registers);
         break;
       }
       case Exit::Kind::fault:

@@ -65,14 +65,4 @@ event::Instruction answer_special(const translator::ExitSite& site, const Regist
   }
 }
 
-void apply_special(const event::Instruction& answer, unsigned length, Registers& r) {
-  r[Register::rax] = answer.rax;
-  r[Register::rbx] = answer.rbx;
-  r[Register::rcx] = answer.rcx;
-  r[Register::rdx] = answer.rdx;
-  r[Register::rflags] = answer.rflags;
-  if (answer.operand) r[*answer.operand] = answer.value;
-  r[Register::rip] += length;
-}
-
 }  // namespace heddle

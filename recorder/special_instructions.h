@@ -11,7 +11,4 @@ namespace heddle {
 event::Instruction answer_special(const translator::ExitSite& site, const Registers& registers,
                                   CpuFeatures features);
 
-// Applies `answer` and steps over the instruction.
-void apply_special(const event::Instruction& answer, unsigned length, Registers& registers);
-
 }  // namespace heddle

@@ -201,30 +201,6 @@ std::optional<Exit> Guest::run_to(const Place& place) {
   return std::nullopt;
 }
 
-SyscallRequest Guest::request(TaskId id) {
-  const TaskContext& context = task(id);
-  const auto& r = context.registers;
-  return {r[Register::rax],
-          {r[Register::rdi], r[Register::rsi], r[Register::rdx], r[Register::r10], r[Register::r8],
-           r[Register::r9]},
-          context.place()};
-}
-
-void Guest::complete(TaskId id, int64_t result) {
-  task(id).complete_call(result);
-}
-
-void Guest::complete(TaskId id, const event::Instruction& answer, unsigned length) {
-  auto& r = task(id).registers;
-  r[Register::rax] = answer.rax;
-  r[Register::rbx] = answer.rbx;
-  r[Register::rcx] = answer.rcx;
-  r[Register::rdx] = answer.rdx;
-  r[Register::rflags] = answer.rflags;
-  if (answer.operand) r[*answer.operand] = answer.value;
-  r[Register::rip] += length;
-}
-
 void Guest::apply(const std::vector<MemoryEffect>& effects) {
   for (const auto& effect : effects) {
     if (!memory().write(effect.address, effect.bytes) &&

@@ -58,11 +58,13 @@ class Guest {
   std::optional<Exit> run_to(const Place& place);
 
   // The request that a task stopped at a syscall instruction makes.
-  SyscallRequest request(TaskId task);
+  SyscallRequest request(TaskId id) { return task(id).request(); }
   // Lets the task's call return: rax, rcx and r11 as the instruction leaves them, rip behind it.
-  void complete(TaskId task, int64_t result);
+  void complete(TaskId id, int64_t result) { task(id).complete_call(result); }
   // The same for a special instruction.
-  void complete(TaskId task, const event::Instruction& answer, unsigned length);
+  void complete(TaskId id, const event::Instruction& answer, unsigned length) {
+    complete_instruction(answer, length, task(id).registers);
+  }
 
   // Does an address-space call for real. `expected` is the recorded result, which decides where a
   // mapping goes; without it the host's kernel does. Returns the result for the guest.

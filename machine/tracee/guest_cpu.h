@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+#include "machine/kernel.h"
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/code_cache.h"
 #include "machine/tracee/host_process.h"
@@ -24,7 +25,11 @@ struct TaskContext {
   void complete_call(int64_t result);
   // The call at rip was interrupted, and is made again when the task runs on.
   void restart_call();
+  SyscallRequest request() const;  // the call at rip
 };
+
+// The special instruction at rip, of `length` bytes, was executed.
+void complete_instruction(const event::Instruction& answer, unsigned length, Registers& registers);
 
 // The status flags that no code behind rip reads become zero, as they are where the guest's own
 // code leads to an exit: a call that the supervisor completed keeps them.

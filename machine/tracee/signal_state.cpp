@@ -48,6 +48,10 @@ SignalState::Disposition SignalState::disposition(int signal) const {
     if (handler == 1) return Disposition::ignore;
     if (handler != 0) return Disposition::handle;
   }
+  return default_of(signal);
+}
+
+SignalState::Disposition SignalState::default_of(int signal) {
   switch (signal) {
     case SIGCHLD:
     case SIGURG:

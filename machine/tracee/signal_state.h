@@ -53,7 +53,8 @@ class SignalState {
   void set_action(int signal, const SignalAction& action) {
     actions_.at(static_cast<size_t>(signal)) = action;
   }
-  Disposition disposition(int signal) const;  // signal(7)'s defaults
+  Disposition disposition(int signal) const;
+  static Disposition default_of(int signal);  // signal(7): what befalls a program without handlers
 
   // Would it end a call that waits, with this mask in place?
   bool interrupts(int signal, uint64_t mask) const;

@@ -60,7 +60,7 @@ SteppedProgram step_program(const Program& program, uint64_t limit) {
     const auto t = translator::translate(code, pc, pc, one);
     const auto* exit = leaving(t);
     if (exit && exit->kind == ExitKind::special) {
-      apply_special(answer_special(*exit, now, CpuFeatures::sse), exit->length, now);
+      complete_instruction(answer_special(*exit, now, CpuFeatures::sse), exit->length, now);
       thread.set_registers(GuestCpu::to_host(now, thread.registers()));
       run.specials.push_back(now);
       continue;
