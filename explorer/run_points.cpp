@@ -1,0 +1,113 @@
+// Access points of a run: what a task is about to touch there, and what that does to the heap.
+#include "explorer/kernel_accesses.h"
+#include "explorer/model_run.h"
+#include "machine/tracee/guest_code.h"
+#include "machine/translator/operand.h"
+
+namespace heddle {
+namespace {
+
+constexpr uint16_t kSyscallInstruction = 0x050f;
+
+}  // namespace
+
+// What the kernel touched for a call that is over.
+void ModelRun::note_call(TaskId task, const event::Syscall& call) {
+  ModelGuest& guest = *s_.guest;
+  for (const KernelAccess& access : kernel_accesses(call, guest.memory())) {
+    PassedPoint point;
+    point.place = guest.task(task).place();
+    point.address = access.address;
+    point.size = static_cast<uint32_t>(access.size);
+    point.writes = access.kind != AccessKind::read;
+    point.by_call = static_cast<uint16_t>(1 + call.number);
+    outcome_.points.push_back(point);
+    if (limits_.at_point) limits_.at_point(guest, task, outcome_.points.size() - 1);
+  }
+}
+
+bool ModelRun::stops_before_call(TaskId task, const Place& at) {
+  if (!s_.points || !s_.points->contains(at.pc)) return false;
+  Place& asked = asked_[task];
+  if (asked == at) return false;
+  asked = at;
+  return true;
+}
+
+void ModelRun::pass_point(TaskId task) {
+  if (!s_.heap) return;
+  const auto node = pending_.extract(task);
+  if (node.empty()) return;
+  const Pending& point = node.mapped();
+  const TaskContext& context = s_.guest->task(task);
+  if (context.place() != point.place) return;
+  passed_[task] = point.place;
+  const auto found = [&](const std::string& what, uint64_t address,
+                         const HeapBlocks::Block& block) {
+    end(Verdict::failed, what + ": thread " + std::to_string(task) + ", byte " +
+                             std::to_string(address - block.address) + " of a freed block of " +
+                             std::to_string(block.size) + " bytes");
+  };
+  if (const auto argument = s_.heap->argument(point.place.pc)) {
+    LogEntry entry;
+    entry.pc = point.place.pc;
+    entry.address = context.registers[*argument];
+    const auto change = s_.heap->called(task, entry);
+    if (change.twice) found("double free", change.freed->address, *change.freed);
+    return;
+  }
+  if (!s_.block_users->contains(point.place.pc)) return;
+  for (const Touch& touch : point.touches)
+    if (const auto block = s_.heap->freed_at(touch.address))
+      return found("use after free", touch.address, *block);
+}
+
+void ModelRun::note_point(TaskId task) {
+  ModelGuest& guest = *s_.guest;
+  touches_.clear();
+  bool updates = false;
+  for (const auto& operand :
+       translator::memory_operands(GuestCode(guest.memory()), guest.task(task).registers)) {
+    touches_.insert(touches_.begin(),
+                    {operand.address, operand.size, operand.kind != AccessKind::read});
+    updates = operand.kind == AccessKind::update;
+  }
+  const Place place = guest.task(task).place();
+  const bool calls = guest.memory().load<uint16_t>(place.pc) == kSyscallInstruction;
+  if (calls)
+    for (const KernelAccess& access : coming_accesses(guest.request(task), guest.memory()))
+      touches_.push_back({access.address, access.size, access.kind != AccessKind::read});
+  if (s_.heap) {
+    const auto argument = s_.heap->argument(place.pc);
+    if (argument) {
+      touches_.clear();
+      const auto block = s_.heap->to_free(place.pc, guest.task(task).registers[*argument]);
+      if (block) touches_.push_back({block->address, block->size, true});
+    }
+    // A schedule's step may stop in front of a point, which then stops there once more.
+    if (passed_[task] != place) pending_[task] = {place, touches_};
+  }
+  const Touch first = touches_.empty() ? Touch{} : touches_.front();
+  situation_.address = first.address;
+  situation_.size = static_cast<uint32_t>(first.size);
+  situation_.writes = first.writes;
+  situation_.touches = touches_;
+  if (!limits_.keep_points) return;
+  // A schedule's step may stop where a point has just done so.
+  if (!outcome_.points.empty() && outcome_.points.back().place == place) return;
+  outcome_.points.emplace_back().place = place;
+  if (!calls) {
+    // A call's accesses are noted when it is over.
+    PassedPoint& point = outcome_.points.back();
+    point.address = situation_.address;
+    point.size = situation_.size;
+    point.writes = situation_.writes;
+    point.updates = updates;
+    if (s_.heap && s_.heap->watches(place.pc)) point.by_call = kFreed;
+  }
+  for (const TaskId other : runnable_)
+    if (other != task) outcome_.points.back().others.push_back(other);
+  if (limits_.at_point) limits_.at_point(guest, task, outcome_.points.size() - 1);
+}
+
+}  // namespace heddle
