@@ -101,9 +101,10 @@ heddle_runtime_refill(void) {
   }
   int shift = 0;
   while (all >> shift > 0x7fffffff) ++shift;
+  /* Some for those that were not used: the first tick of one that has none comes here at once. */
+  const uint64_t some = (all >> shift >> 6) + 1;
   all = 0;
-  for (int i = 0; i < HEDDLE_COUNTERS; ++i) all += used[i] >>= shift;
-  if (all == 0) all = used[most] = 1;
+  for (int i = 0; i < HEDDLE_COUNTERS; ++i) all += used[i] = (used[i] >> shift) + some;
   while (1) {
     const int64_t end = hot->ticks_end;
     if (end - now <= 0) return 0;

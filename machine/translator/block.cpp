@@ -20,7 +20,7 @@ Emitter& emitter() {
   return instance;
 }
 
-constexpr uint64_t kShortLoop = 64;  // bytes of guest code
+constexpr uint64_t kShortLoop = 160;  // bytes of guest code
 
 std::optional<SpecialInstruction> special_instruction(const Instruction& in) {
   switch (in.info.mnemonic) {

@@ -70,6 +70,11 @@ void Block::count_ticks(uint64_t pc, uint8_t ticks) {
     origin(pc, holding_rcx());
     t_.origins.back().uncounted = uncounted;
   };
+  if (status_flags_dead(source_, pc)) {
+    tick(ticks);
+    origin(pc);
+    return;
+  }
   hold_rcx();
   hot_load(Register::rcx, ticks_left());
   pending(ticks);

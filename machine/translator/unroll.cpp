@@ -2,7 +2,8 @@
 //
 // The plain form counts each turn. The copies are entered where there are ticks left for all of
 // them, and take their ticks off when the last one ends or the loop is left; the count is the same
-// at every place that can be seen.
+// at every place that can be seen. All of it counts in the counter of the branch: one that is not
+// looked at could go far below 0.
 #include "machine/translator/block.h"
 
 namespace heddle::translator {
@@ -49,6 +50,7 @@ std::vector<Instruction> Block::loop_body() const {
 void Block::enter_unrolled(const std::vector<Instruction>& body) {
   plain_ = a_.newLabel();
   unrolled_ = a_.newLabel();
+  at_ = body.back().pc;
   hot({0x48, 0x83}, 7, ticks_left(), 1);  // cmp ticks_left, copies
   bytes({copies(body.size())});
   check(a_.jge(unrolled_), "a loop");
@@ -62,6 +64,7 @@ void Block::unrolled(const std::vector<Instruction>& body) {
     uint64_t target;
   };
   std::vector<WayOut> ways;
+  at_ = body.back().pc;
   const uint8_t turns = copies(body.size());
   const auto leave_if = [&](uint8_t condition, uint8_t turn, uint64_t target) {
     ways.push_back({a_.newLabel(), turn, target});

@@ -85,6 +85,44 @@ TEST_P(Interruption, NoTickIsLostWhereverTheSignalComes) {
   }
 }
 
+// A small loop in the middle of a block, whose turns may count together; which counters code takes
+// goes by its address.
+GuestProgram loop_in_a_block(size_t behind) {
+  GuestProgram program = generate(1);
+  program.items.clear();
+  const auto add = [&](Item item) { program.items.push_back(std::move(item)); };
+  add({.bytes = {0xb9, 0xe8, 3, 0, 0}});                              // mov ecx,1000
+  add({.bytes = {0x83, 0xc3, 0x07}});                                 // top: add ebx,7
+  add({.bytes = {0x83, 0xe9, 0x01}});                                 // sub ecx,1
+  add({.kind = Item::Kind::conditional, .bytes = {5}, .target = 1});  // jne top
+  for (size_t i = 0; i < behind; ++i) add({.bytes = {0x90}});
+  program.registers[Register::rip] = program.placement.code;
+  return program;
+}
+
+TEST_P(Interruption, ALoopStopsAtTheEndOfItsBudget) {
+  Sandbox sandbox;
+  for (size_t behind = 0; behind < 8; ++behind) {
+    const auto program = loop_in_a_block(behind);
+    sandbox.reset(program);
+    State end;
+    const auto path = sandbox.step_native(10'000, &end);
+    ASSERT_TRUE(path);
+    std::vector<const Step*> at(path->back().ticks + 1);
+    for (const auto& step : *path)
+      if (!at[step.ticks]) at[step.ticks] = &step;
+    GuestCpu& cpu = sandbox.translated(GetParam() ? fast_translation() : translator::Options());
+    for (Ticks budget = 1; budget < at.size(); budget += 1 + budget / 8) {
+      sandbox.reset(program);
+      TaskContext context = sandbox.context();
+      ASSERT_EQ(cpu.run(context, budget).kind, Exit::Kind::budget);
+      ASSERT_EQ(context.ticks, budget) << behind << " instructions behind the loop";
+      EXPECT_EQ(context.registers[Register::rip], at[budget]->registers[Register::rip]);
+      EXPECT_EQ(context.registers[Register::rcx], at[budget]->registers[Register::rcx]);
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Translations, Interruption, ::testing::Bool());
 
 }  // namespace
