@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "cli/catalogued_run.h"
+#include "cli/divergence_report.h"
 #include "cli/stacks_at.h"
 #include "cli/verbs.h"
 #include "replayer/lockstep.h"
@@ -15,7 +16,7 @@ int end_as(int status);
 
 namespace {
 
-int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
+int replay(const TraceLocation& location, const std::string& name, bool quiet, CataloguedRun& run) {
   TraceReader trace(location.path);
   const auto first = trace.next();
   if (!first) throw TraceError("the trace is empty: " + trace.cut_off());
@@ -46,6 +47,7 @@ int replay(const TraceLocation& location, bool quiet, CataloguedRun& run) {
   } catch (const Divergence& divergence) {
     std::fprintf(stderr, "heddle: %s\n", divergence.what());
     run.end(divergence.what());
+    report_divergence(divergence, location.path, name);
     return 3;
   }
   if (!trace.cut_off().empty()) {
@@ -96,7 +98,7 @@ int catalogued(const Options& options) {
   run.begin(location);
   try {
     if (options.lockstep) return lockstep(location, run);
-    return replay(location, options.quiet, run);
+    return replay(location, options.trace, options.quiet, run);
   } catch (const std::exception& error) {
     run.end(error.what());
     throw;

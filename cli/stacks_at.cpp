@@ -6,8 +6,8 @@
 #include <memory>
 #include <variant>
 
+#include "cli/divergence_report.h"
 #include "cli/trace_location.h"
-#include "machine/stacks/unwinder.h"
 #include "replayer/mapped_files.h"
 #include "replayer/replayer.h"
 #include "trace_format/reader.h"
@@ -39,16 +39,6 @@ bool is_before(const Place& place, const Event& event) {
          (place.ticks < next.ticks || (place.ticks == next.ticks && place.pc <= next.pc));
 }
 
-void print(const std::vector<Frame>& frames) {
-  size_t number = 0;
-  for (const auto& frame : frames) {
-    std::printf("  #%-2zu 0x%012llx %s", number++, static_cast<unsigned long long>(frame.pc),
-                frame.function.empty() ? "?" : frame.function.c_str());
-    if (!frame.file.empty()) std::printf(" %s:%u", frame.file.c_str(), frame.line);
-    std::printf(frame.inlined ? " (inlined)\n" : "\n");
-  }
-}
-
 void print_all(Replayer& replayer, const MappedFiles& files) {
   std::map<const Guest*, std::unique_ptr<Unwinder>> unwinders;
   for (const TaskId task : replayer.tasks()) {
@@ -57,7 +47,7 @@ void print_all(Replayer& replayer, const MappedFiles& files) {
     if (!unwinder) unwinder = std::make_unique<Unwinder>(files.modules(guest));
     const auto& context = guest.task(task);
     std::printf("%s\n", describe(context.place()).c_str());
-    print(unwinder->stack(guest.memory(), context.registers));
+    print_frames(stdout, unwinder->stack(guest.memory(), context.registers));
   }
 }
 

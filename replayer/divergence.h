@@ -1,6 +1,7 @@
 // A replay that does not do what the recording did.
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -16,6 +17,7 @@ class Divergence : public std::runtime_error {
   TaskId task;
   std::string expected;
   std::string actual;
+  std::optional<uint64_t> address;  // of memory that differs, where that is known
 };
 
 // "task 2 at ticks 17, pc 0x401136"

@@ -264,7 +264,9 @@ void Replayer::compare(const Event& event, const event::StateHash& hash) {
     std::snprintf(text, sizeof text, "the recorded memory in 0x%llx-0x%llx",
                   static_cast<unsigned long long>(range.start),
                   static_cast<unsigned long long>(range.start + range.size));
-    throw Divergence(event.number, task, text, "other bytes");
+    Divergence divergence(event.number, task, text, "other bytes");
+    divergence.address = range.start;
+    throw divergence;
   }
   if (hash_extended(guest().extended_state(task)) != hash.extended)
     throw Divergence(event.number, task, "the recorded vector and x87 registers", "others");
