@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "machine/runtime/runtime.h"
+#include "machine/tracee/granted_ticks.h"
 #include "machine/tracee/guest_code.h"
 
 namespace heddle {
@@ -43,99 +44,6 @@ bool synchronous(const siginfo_t& info) {
 }
 
 }  // namespace
-
-void TaskContext::complete_call(int64_t result) {
-  restart_call();
-  registers[Register::rip] = registers[Register::rcx];
-  registers[Register::rax] = static_cast<uint64_t>(result);
-}
-
-void TaskContext::restart_call() {
-  registers[Register::rcx] = registers[Register::rip] + 2;
-  registers[Register::r11] = registers[Register::rflags];
-}
-
-SyscallRequest TaskContext::request() const {
-  const auto& r = registers;
-  return {r[Register::rax],
-          {r[Register::rdi], r[Register::rsi], r[Register::rdx], r[Register::r10], r[Register::r8],
-           r[Register::r9]},
-          place()};
-}
-
-void complete_instruction(const event::Instruction& answer, unsigned length, Registers& r) {
-  r[Register::rax] = answer.rax;
-  r[Register::rbx] = answer.rbx;
-  r[Register::rcx] = answer.rcx;
-  r[Register::rdx] = answer.rdx;
-  r[Register::rflags] = answer.rflags;
-  if (answer.operand) r[*answer.operand] = answer.value;
-  r[Register::rip] += length;
-}
-
-void clear_dead_flags(Registers& registers, const GuestMemory& memory) {
-  registers[Register::rflags] = translator::canonical_flags(
-      GuestCode(memory), registers[Register::rip], registers[Register::rflags]);
-}
-
-Exit exit_of(const translator::ExitSite& site, TaskContext& context, const GuestMemory& memory) {
-  Exit out;
-  out.site = &site;
-  const uint64_t pc = site.pc;
-  const auto fault = [&](int signo, int code, uint64_t address) {
-    out.kind = Exit::Kind::fault;
-    out.info.si_signo = signo;
-    out.info.si_code = code;
-    out.info.si_addr = reinterpret_cast<void*>(address);
-    return out;
-  };
-  switch (site.kind) {
-    case ExitKind::budget:
-      out.kind = Exit::Kind::budget;
-      return out;
-    case ExitKind::syscall:
-      out.kind = Exit::Kind::syscall;
-      return out;
-    case ExitKind::special:
-      out.kind = Exit::Kind::special;
-      return out;
-    case ExitKind::point:
-      out.kind = Exit::Kind::point;
-      return out;
-    case ExitKind::hook:
-      out.kind = Exit::Kind::hook;
-      return out;
-    case ExitKind::stop:
-      out.kind = Exit::Kind::stop;
-      return out;
-    case ExitKind::trap:
-      // The breakpoint instruction is behind the guest when its signal comes.
-      context.registers[Register::rip] = pc + site.length;
-      if (memory.load<uint8_t>(pc + site.length - 1) == 0xf1)  // int1
-        return fault(SIGTRAP, TRAP_BRKPT, pc + site.length);
-      return fault(SIGTRAP, SI_KERNEL, 0);
-    case ExitKind::illegal:
-      return fault(SIGILL, ILL_ILLOPN, pc);
-    case ExitKind::unreadable: {
-      const uint64_t at = pc + site.length;
-      const bool mapped = !layout::machines_own(at) && memory.load<uint8_t>(at);
-      return fault(SIGSEGV, mapped ? SEGV_ACCERR : SEGV_MAPERR, at);
-    }
-    default:
-      break;
-  }
-  std::array<uint8_t, 15> bytes{};
-  const size_t got = memory.read(pc, bytes);
-  std::string text;
-  for (size_t i = 0; i < got; ++i) {
-    char hex[4];
-    std::snprintf(hex, sizeof hex, " %02x", bytes[i]);
-    text += hex;
-  }
-  char where[32];
-  std::snprintf(where, sizeof where, "0x%llx", static_cast<unsigned long long>(pc));
-  throw std::runtime_error("unsupported instruction at " + std::string(where) + ", bytes" + text);
-}
 
 GuestCpu::GuestCpu(HostProcess& process, std::shared_ptr<CodeCache>& cache, HostThread thread,
                    TaskId state_slot)
@@ -218,44 +126,6 @@ heddle_hot_state& GuestCpu::hot() const {
   return *process_.shared_code()->hot;
 }
 
-namespace {
-
-int64_t& counter(heddle_hot_state& hot, size_t i) {
-  return i == 0 ? hot.ticks_left : hot.ticks_more[i - 1];
-}
-
-int64_t ticks_of(const heddle_hot_state& hot) {
-  int64_t now = hot.ticks_granted - hot.ticks_left;
-  for (const int64_t left : hot.ticks_more) now -= left;
-  return now;
-}
-
-// One counter holds what is left, for code that has one counter.
-void gather_ticks(heddle_hot_state& hot) {
-  for (size_t i = 1; i < HEDDLE_COUNTERS; ++i) {
-    const int64_t left = counter(hot, i);
-    counter(hot, i) -= left;
-    hot.ticks_given[i] -= left;
-    hot.ticks_left += left;
-    hot.ticks_given[0] += left;
-  }
-}
-
-}  // namespace
-
-// The tick that takes a counter below 0 may be the last of the budget, so all but one are given
-// out.
-void GuestCpu::grant(Ticks ticks, Ticks budget) {
-  auto& state = hot();
-  const auto give = static_cast<int64_t>(budget - 1);
-  const int64_t share = cache_->options().fast ? give / HEDDLE_COUNTERS : 0;
-  for (size_t i = 0; i < HEDDLE_COUNTERS; ++i)
-    state.ticks_given[i] = i == 0 ? give - share * (HEDDLE_COUNTERS - 1) : share;
-  for (size_t i = 0; i < HEDDLE_COUNTERS; ++i) counter(state, i) = state.ticks_given[i];
-  state.ticks_granted = static_cast<int64_t>(ticks) + give;
-  state.ticks_end = static_cast<int64_t>(ticks + budget);
-}
-
 template <typename Enter>
 auto GuestCpu::code(Enter enter) {
   auto& memory = process_.memory();
@@ -297,7 +167,7 @@ void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t po
   cache_->begin(process_.shared_memory());
   state.task = context.task;
   state.calls_left = calls_;
-  grant(context.ticks, budget);
+  grant(hot(), context.ticks, budget, cache_->options().fast);
   state.points_left = points;
   state.split_value = context.split_value;
   state.fs_base = context.registers[Register::fs_base];
@@ -589,7 +459,7 @@ void GuestCpu::keep_running(bool soon) {
 void GuestCpu::resume_here(Ticks budget, uint64_t points) {
   heddle_task_state state = load_state();
   collect_log(state);
-  grant(static_cast<Ticks>(ticks_of(hot())), budget);
+  grant(hot(), static_cast<Ticks>(ticks_of(hot())), budget, cache_->options().fast);
   state.points_left = points;
   process_.memory().store(state_, state);
   thread_.resume();

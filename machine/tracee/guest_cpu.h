@@ -1,66 +1,12 @@
 // Runs a task's guest code on a host thread until something needs deciding.
 #pragma once
 
-#include <signal.h>
-
-#include "machine/kernel.h"
-#include "machine/runtime/task_state.h"
 #include "machine/tracee/code_cache.h"
+#include "machine/tracee/exit.h"
 #include "machine/tracee/host_process.h"
-#include "trace_format/place.h"
+#include "machine/tracee/task_context.h"
 
 namespace heddle {
-
-// A task's state between two runs, as the guest sees it.
-struct TaskContext {
-  TaskId task = 0;
-  Registers registers;  // rip is a guest address; at phase 1 that of the split instruction
-  Ticks ticks = 0;
-  uint8_t phase = 0;
-  uint64_t split_value = 0;  // phase 1: what was loaded
-
-  Place place() const { return {task, ticks, registers[Register::rip], phase}; }
-
-  // The call at rip returns: rax, rcx and r11 as the instruction leaves them, rip behind it.
-  void complete_call(int64_t result);
-  // The call at rip was interrupted, and is made again when the task runs on.
-  void restart_call();
-  SyscallRequest request() const;  // the call at rip
-};
-
-// The special instruction at rip, of `length` bytes, was executed.
-void complete_instruction(const event::Instruction& answer, unsigned length, Registers& registers);
-
-// The status flags that no code behind rip reads become zero, as they are where the guest's own
-// code leads to an exit: a call that the supervisor completed keeps them.
-void clear_dead_flags(Registers& registers, const GuestMemory& memory);
-
-// Why the guest's code stopped running.
-struct Exit {
-  enum class Kind : uint8_t {
-    syscall,   // at a syscall instruction, not executed
-    special,   // at a SpecialInstruction, not executed; see `site`
-    budget,    // the granted ticks are used up
-    fault,     // the instruction at the place raises `info.si_signo`; context is before it
-    point,     // explore mode: an access point (context.phase tells which half)
-    hook,      // analysis mode: at a hooked address
-    stop,      // reached run_exact's stop
-    log_full,  // analysis mode: the access log is full: drain, then resume_after_log()
-    signal,    // a signal of the outside: `info`; the context is NOT stored, the thread is stopped
-               // anywhere; hold it, ask for a stop soon, and keep_running()
-    event,     // a ptrace event stop or the thread's end: see `status`
-  };
-  Kind kind = Kind::event;
-  int status = 0;  // wait(2)'s status word
-  siginfo_t info{};
-  const translator::ExitSite* site = nullptr;
-  bool waits = false;  // syscall: the runtime tried it, and it would wait
-};
-
-// The exit that the task takes at `site` with its state settled there: not for link and returned. A
-// trap leaves the breakpoint behind it. Throws std::runtime_error with the bytes of an instruction
-// that cannot be run.
-Exit exit_of(const translator::ExitSite& site, TaskContext& context, const GuestMemory& memory);
 
 // An entry of the access log: an access about to be made, or a watched call.
 struct LogEntry {
@@ -135,7 +81,6 @@ class GuestCpu {
  private:
   heddle_task_state load_state() const;
   heddle_hot_state& hot() const;
-  void grant(Ticks ticks, Ticks budget);
   uint64_t enter(uint64_t pc, const user_regs_struct& regs);
   std::optional<uint64_t> go_on(const translator::ExitSite& site, user_regs_struct& regs);
   bool retreat();
