@@ -6,6 +6,7 @@
 
 #include "cli/catalogued_exploration.h"
 #include "cli/duration.h"
+#include "cli/room_for_guest.h"
 #include "cli/verbs.h"
 #include "explorer/exploration.h"
 #include "explorer/report/exploration_text.h"
@@ -181,6 +182,7 @@ void add_explore(CLI::App& app, int& status) {
   verb->add_flag("-q,--quiet", options->quiet, "No progress line");
   verb->footer("Exit status: 0 nothing found, 66 a finding, 2 could not explore.");
   verb->callback([options, &status] {
+    start_where_guests_have_room();
     try {
       if (!options->time.empty()) options->search.seconds = seconds_of(options->time);
       status = explore(*options);
