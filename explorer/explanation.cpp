@@ -1,5 +1,6 @@
 #include "explorer/explanation.h"
 
+#include <errno.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -47,9 +48,34 @@ bool is_at(const PassedPoint& point, Place at) {
 
 // What the step does to its task.
 std::string stopped(const ScheduleStep& step) {
+  if (step.fault.kind != FaultKind::none) return "gets the injected fault in";
   if (step.signal != 0) return "gets signal " + std::to_string(step.signal) + " before";
   if (step.at.phase == 2) return "waits or ends in";
   return step.at.phase == 1 ? "is stopped between the load and the store of" : "is stopped before";
+}
+
+// "read of thread 2 gets EINTR"
+std::string happened(const InjectedFault& injected) {
+  const Syscall* known = find(injected.call);
+  std::string text =
+      (known ? known->name : std::string("a system call")) + " of " + who(injected.place.task);
+  switch (injected.fault.kind) {
+    case FaultKind::none:
+      break;
+    case FaultKind::interrupted:
+      return text + " gets EINTR";
+    case FaultKind::short_transfer:
+      return text + " moves only " + std::to_string(injected.result) +
+             (injected.result == 1 ? " byte" : " bytes");
+    case FaultKind::no_memory:
+      return text + (injected.result == -EAGAIN ? " gets EAGAIN" : " gets ENOMEM");
+    case FaultKind::late:
+      return text + " finds nothing ready yet";
+    case FaultKind::wake_choice:
+      return text + " wakes the waiter that came as number " +
+             std::to_string(injected.fault.argument + 1) + " first";
+  }
+  return text;
 }
 
 // Of one granule, that are compared with a later access.
@@ -244,6 +270,14 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
         if (finding.kind.empty()) finding.kind = "order-dependent output";
         finding.consequence = "the output differs from the recorded one";
       }
+  }
+  // Whoever cannot meet that fault may be right: it comes first.
+  std::string injected;
+  for (const InjectedFault& fault : failing.faults)
+    injected += (injected.empty() ? "with an injected fault (" : ", ") + happened(fault);
+  if (!injected.empty()) {
+    finding.kind = "unhandled fault";
+    finding.consequence = injected + ") " + finding.consequence;
   }
   add_differences(finding.differences, "standard output", recorded_.output, failing.output);
   add_differences(finding.differences, "standard error", recorded_.error, failing.error);

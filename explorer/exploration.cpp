@@ -198,7 +198,9 @@ std::optional<Failure> Exploration::search_from(uint64_t from, const Exploration
     if (bad) {
       const RunOutcome again = run_schedule(outcome.schedule);
       if (again.verdict != outcome.verdict || again.output != outcome.output) {
-        const RunOutcome first = runs().run(*searching, tried->number, {});
+        RunLimits limits;
+        limits.faults = searching->injects_faults();
+        const RunOutcome first = runs().run(*searching, tried->number, limits);
         outcome.reason = "a failing schedule did not fail again; " + first_difference(first, again);
         outcome.verdict = Verdict::infeasible;
       }

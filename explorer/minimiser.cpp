@@ -19,7 +19,7 @@ class Reduction {
     ddmin();
     bool changed = true;
     while (changed && !exhausted()) {
-      changed = drop_signals();
+      changed = drop_extras();
       changed |= move_earlier();
       if (changed) ddmin();
     }
@@ -80,13 +80,21 @@ class Reduction {
     }
   }
 
-  bool drop_signals() {
+  bool drop_extras() {
     bool changed = false;
     for (size_t i = 0; i < best_.steps.size() && !exhausted(); ++i) {
-      if (best_.steps[i].signal == 0) continue;
-      Schedule candidate = best_;
-      candidate.steps[i].signal = 0;
-      changed |= accept(std::move(candidate));
+      const bool has_signal = best_.steps[i].signal != 0;
+      const bool has_fault = best_.steps[i].fault.kind != FaultKind::none;
+      if (has_signal) {
+        Schedule candidate = best_;
+        candidate.steps[i].signal = 0;
+        changed |= accept(std::move(candidate));
+      }
+      if (has_fault) {
+        Schedule candidate = best_;
+        candidate.steps[i].fault = {};
+        changed |= accept(std::move(candidate));
+      }
     }
     return changed;
   }

@@ -16,6 +16,7 @@
 #include "explorer/model/run_queue.h"
 #include "explorer/model/signals.h"
 #include "machine/kernel.h"
+#include "trace_format/fault.h"
 
 namespace heddle {
 
@@ -29,6 +30,11 @@ class ModelKernel {
   // The caller writes the answer's effects to the guest; those of a call that blocks too, before
   // anybody else runs.
   SyscallAnswer answer(const SyscallRequest& request, const GuestMemory& memory);
+  // How else the call may end if it is made now; and an answer that ends so. Infeasible where it
+  // cannot.
+  std::vector<Fault> faults(const SyscallRequest& request, const GuestMemory& memory) const;
+  SyscallAnswer answer(const SyscallRequest& request, const GuestMemory& memory,
+                       const Fault& fault);
   // What a mapping of a file shows; nothing for anonymous ones.
   std::optional<FileRange> file_of(const SyscallRequest& request);
 
@@ -74,6 +80,8 @@ class ModelKernel {
   bool waits_for_outside() const { return queue_.waits_for_outside(); }
 
  private:
+  // Does a handler end calls that would go on after it otherwise?
+  bool interrupts_calls() const;
   std::optional<SyscallAnswer> modelled(const SyscallRequest& request, const GuestMemory& memory);
   SyscallAnswer clone(const SyscallRequest& request, const GuestMemory& memory);
   SyscallAnswer exit_task(const SyscallRequest& request, const GuestMemory& memory);

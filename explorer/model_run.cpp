@@ -83,9 +83,10 @@ void ModelRun::note_switch(TaskId next) {
     add(event::Switch{next}, s_.current);
     if (limits_.keep_events) s_.events.back().registers.reset();
   }
-  if (next != standard_ || placed_ != 0)
-    outcome_.schedule.steps.push_back({situation_.at, next, placed_});
+  if (next != standard_ || placed_ != 0 || injected_.kind != FaultKind::none)
+    outcome_.schedule.steps.push_back({situation_.at, next, placed_, injected_});
   placed_ = 0;
+  injected_ = {};
   if (next != s_.current || turn_over_) turn_ = 0;
   turn_over_ = false;
   s_.current = next;
@@ -113,6 +114,12 @@ bool ModelRun::find_runnable() {
   }
   list_runnable();
   return true;
+}
+
+void ModelRun::inject(const Fault& fault) {
+  if (fault.kind == FaultKind::none) return;
+  injected_ = fault;
+  armed_[situation_.at.task] = {situation_.at, fault};
 }
 
 void ModelRun::list_runnable() {
@@ -164,6 +171,9 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     const Ticks before = guest.task(task).ticks;
     const Exit exit = execute(task);
     const Place after = guest.task(task).place();
+    situation_.call = 0;
+    situation_.faults = {};
+    faults_.clear();
     s_.kernel.ran(after.ticks - before);
     s_.ticks += after.ticks - before;
     const bool asks = exit.kind == Exit::Kind::syscall && stops_before_call(task, after);
@@ -242,6 +252,7 @@ RunOutcome ModelRun::run(Scheduler& scheduler) {
         const Decision decision = scheduler.decide(situation_);
         budget = std::max<Ticks>(decision.ticks, 1);
         if (decision.signal != 0) place_signal(decision.signal);
+        inject(decision.fault);
         return decision.next;
       },
       [&](TaskId task) {
@@ -270,6 +281,7 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
           if (const int32_t signal = steps[step - 1].signal; signal != 0 && !place_signal(signal))
             end(Verdict::infeasible, "step " + std::to_string(step) +
                                          " of the schedule names a signal that is not to come");
+          inject(steps[step - 1].fault);
           if (std::ranges::count(runnable_, next) == 0)
             end(Verdict::infeasible, "step " + std::to_string(step) +
                                          " of the schedule names a task that cannot run there");

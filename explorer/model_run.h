@@ -30,6 +30,14 @@ struct PassedPoint {
   std::vector<TaskId> others;  // that could run there, time passing included
 };
 
+// A fault that a run injected.
+struct InjectedFault {
+  Place place;  // of the call
+  Fault fault;
+  uint64_t call = 0;   // its number
+  int64_t result = 0;  // what it came to; of one that waited first, not known
+};
+
 struct RunOutcome {
   Verdict verdict = Verdict::same;
   std::string reason;         // infeasible, deadlock, hang: why
@@ -38,6 +46,7 @@ struct RunOutcome {
   Schedule schedule;          // every decision that was not the default one
   std::vector<Event> events;  // from `first_event` on; a trace of the run without its Exec event
   Ticks ticks = 0;            // of all tasks together
+  std::vector<InjectedFault> faults;
   std::vector<PassedPoint> points;         // RunLimits::keep_points
   std::vector<size_t> points_before_step;  // follow(): how many at each step of its schedule
 };
@@ -70,6 +79,7 @@ struct RunLimits {
   uint64_t decisions = 200'000;        // likewise
   bool keep_points = false;
   bool keep_events = true;
+  bool faults = false;  // the scheduler is asked in front of each call that can meet one
   // keep_points: called at each, with its index; the guest is stopped there.
   std::function<void(ModelGuest&, TaskId, size_t)> at_point = nullptr;
 };
@@ -112,6 +122,10 @@ class ModelRun {
   // A signal of the outside comes where the last task is. False: there is none to come.
   bool place_signal(int32_t number);
   void list_runnable();
+  // The call that the last task is in front of ends so.
+  void inject(const Fault& fault);
+  // The fault that the task's call at `place` is to end with; once.
+  Fault take_fault(TaskId task, const Place& place);
   // The task goes on over the point that it was left at: what that does to the heap.
   void pass_point(TaskId task);
   void end(Verdict verdict, std::string reason = {}, int status = 0);
@@ -141,6 +155,9 @@ class ModelRun {
   std::vector<TaskId> runnable_;
   std::vector<int32_t> signals_;  // of situation_
   std::vector<TaskId> interrupted_;
+  std::vector<Fault> faults_;                        // of situation_
+  std::map<TaskId, std::pair<Place, Fault>> armed_;  // faults of calls that are to be made
+  Fault injected_;                                   // of the decision that is being taken
   int32_t placed_ = 0;      // the signal of the decision that is being taken
   TaskId standard_ = 0;     // whose turn it is by the default rule
   Ticks turn_ = 0;          // of the current task, so far

@@ -133,13 +133,18 @@ int64_t ResidentGuest::perform(const SyscallRequest& request, std::optional<int6
     if (a[2] != MADV_DONTNEED && a[2] != MADV_FREE) return 0;
     return memory_.forget(a[0], page_up(a[1]));
   }
-  const uint64_t old_size = page_up(a[1]);
-  const bool had_code = memory_.holds_code(a[0], old_size);
+  if (request.number == SYS_brk) return remap(request, expected, file);
+  // What is named and what comes out; a mapping's address is no more than a wish.
+  const uint64_t size = page_up(a[1]);
+  const uint64_t named =
+      request.number == SYS_mmap && expected ? static_cast<uint64_t>(*expected) : a[0];
+  const bool had_code = memory_.holds_code(named, size);
   const int64_t got = remap(request, expected, file);
-  if (had_code || memory_.holds_code(a[0], old_size)) cpu_.code_changed(a[0], old_size);
+  if (is_error(got)) return got;
   const auto at = static_cast<uint64_t>(got);
-  if (!is_error(got) && at != a[0] && memory_.holds_code(at, old_size))
-    cpu_.code_changed(at, old_size);
+  const bool moved = request.number == SYS_mremap && at != named;
+  if (had_code || memory_.holds_code(named, size)) cpu_.code_changed(named, size);
+  if (moved && memory_.holds_code(at, page_up(a[2]))) cpu_.code_changed(at, page_up(a[2]));
   return got;
 }
 

@@ -39,7 +39,10 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
     if (installs || clone_arguments(request.number, request.arguments, guest.memory()))
       return Step::at_start;
   }
-  SyscallAnswer answer = s_.kernel.answer(request, guest.memory());
+  const Fault fault = take_fault(task, request.place);
+  SyscallAnswer answer = s_.kernel.answer(request, guest.memory(), fault);
+  if (fault.kind != FaultKind::none)
+    outcome_.faults.push_back({request.place, fault, request.number, answer.result});
   switch (answer.kind) {
     case SyscallAnswer::Kind::done:
       finish_call(task, request, answer, false);
@@ -101,6 +104,14 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
     }
   }
   throw std::logic_error("an answer of no kind");
+}
+
+Fault ModelRun::take_fault(TaskId task, const Place& place) {
+  const auto armed = armed_.find(task);
+  if (armed == armed_.end() || armed->second.first != place) return {};
+  const Fault fault = armed->second.second;
+  armed_.erase(armed);
+  return fault;
 }
 
 ModelRun::Step ModelRun::special(TaskId task, const translator::ExitSite& site) {

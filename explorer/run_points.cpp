@@ -27,9 +27,17 @@ void ModelRun::note_call(TaskId task, const event::Syscall& call) {
 }
 
 bool ModelRun::stops_before_call(TaskId task, const Place& at) {
-  if (!s_.points || !s_.points->contains(at.pc)) return false;
+  const bool watched = s_.points && s_.points->contains(at.pc);
+  if (!watched && !limits_.faults) return false;
   Place& asked = asked_[task];
   if (asked == at) return false;
+  if (limits_.faults) {
+    const SyscallRequest request = s_.guest->request(task);
+    faults_ = s_.kernel.faults(request, s_.guest->memory());
+    situation_.call = request.number;
+    situation_.faults = faults_;
+  }
+  if (!watched && faults_.empty()) return false;
   asked = at;
   return true;
 }

@@ -4,6 +4,7 @@
 #include <limits>
 #include <span>
 
+#include "trace_format/fault.h"
 #include "trace_format/place.h"
 
 namespace heddle {
@@ -41,12 +42,16 @@ struct Situation {
   std::span<const TaskId> interrupted;
   // access: all that is touched, the above first; several where it is a system call.
   std::span<const Touch> touches;
+  // access, in front of a system call: its number, and how else than usual it may end.
+  uint64_t call = 0;
+  std::span<const Fault> faults;
 };
 
 struct Decision {
   TaskId next = 0;                                      // one of Situation::runnable
   Ticks ticks = std::numeric_limits<Ticks>::max() / 2;  // a budget decision is due after so many
   int32_t signal = 0;  // one of Situation::signals: at.task gets it, before `next` runs; 0: none
+  Fault fault{};       // one of Situation::faults: the call that at.task is in front of ends so
 };
 
 // Three things a scheduler does: starts a run, decides, learns how the run ended. Deterministic:

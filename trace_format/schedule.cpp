@@ -1,5 +1,6 @@
 #include "trace_format/schedule.h"
 
+#include <algorithm>
 #include <charconv>
 #include <stdexcept>
 
@@ -38,6 +39,13 @@ class Parser {
     return value;
   }
 
+  // Up to the next ',' or the end.
+  std::string_view take_field() {
+    const size_t from = at_;
+    at_ = std::min(text_.find(',', at_), text_.size());
+    return text_.substr(from, at_ - from);
+  }
+
   [[noreturn]] void fail(const std::string& expected) const {
     throw std::invalid_argument(what_ + ": expected " + expected + " at offset " +
                                 std::to_string(at_));
@@ -73,6 +81,7 @@ std::string Schedule::text() const {
     if (step.at.phase != 0) out += '.' + number(step.at.phase);
     out += '>' + number(step.next);
     if (step.signal != 0) out += '!' + number(static_cast<uint64_t>(step.signal));
+    if (step.fault.kind != FaultKind::none) out += '~' + fault_text(step.fault);
   }
   return out;
 }
@@ -87,6 +96,13 @@ Schedule Schedule::parse(std::string_view text) {
     in.expect('>');
     step.next = static_cast<TaskId>(in.take(10, "a task", kTask));
     if (in.accept('!')) step.signal = static_cast<int32_t>(in.take(10, "a signal", 64));
+    if (in.accept('~')) {
+      try {
+        step.fault = parse_fault(in.take_field());
+      } catch (const std::invalid_argument& error) {
+        throw std::invalid_argument("schedule: " + std::string(error.what()));
+      }
+    }
     schedule.steps.push_back(step);
   } while (in.accept(','));
   if (!in.at_end()) in.fail("',' or the end");

@@ -1,19 +1,23 @@
-// A schedule: which task runs, until where, and which signals arrive. A value with a text form.
+// A schedule: which task runs, until where, which signals arrive and which faults are injected. A
+// value with a text form.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "trace_format/fault.h"
 #include "trace_format/place.h"
 
 namespace heddle {
 
-// At `at`, stop at.task; deliver `signal` to it (0: none); then run `next`.
+// At `at`, stop at.task; deliver `signal` to it (0: none); then run `next`. With a fault, `at` is
+// in front of a system call, which ends so when it is made.
 struct ScheduleStep {
   Place at;
   TaskId next = 0;
   int32_t signal = 0;
+  Fault fault{};
   bool operator==(const ScheduleStep&) const = default;
 };
 
@@ -24,8 +28,8 @@ struct Schedule {
   std::vector<ScheduleStep> steps;
   bool operator==(const Schedule&) const = default;
 
-  // "TASK@TICKS:PC[.PHASE]>NEXT[!SIGNAL]" joined by ",", pc in hexadecimal, the rest decimal; the
-  // empty schedule is "-". Locale-independent.
+  // "TASK@TICKS:PC[.PHASE]>NEXT[!SIGNAL][~FAULT]" joined by ",", pc in hexadecimal, the rest
+  // decimal, FAULT as fault_text() has it; the empty schedule is "-". Locale-independent.
   std::string text() const;
 
   // The inverse of text(). Throws std::invalid_argument naming the offset and what was expected.

@@ -32,9 +32,10 @@ RunOutcome get_outcome(Message& message) {
   return outcome;
 }
 
-RunLimits of_search() {
+RunLimits of_search(const Strategy& strategy) {
   RunLimits limits;
   limits.keep_events = false;
+  limits.faults = strategy.injects_faults();
   return limits;
 }
 
@@ -62,7 +63,7 @@ void SearchJobs::serve(const std::string& request, const Workers::Reply& reply) 
     schedule.steps.resize(asked.get<size_t>());
     for (ScheduleStep& step : schedule.steps) step = asked.get<ScheduleStep>();
     Message message;
-    put(message, runs_here().follow(schedule, of_search()));
+    put(message, runs_here().follow(schedule, of_search(strategy_)));
     reply(message.text());
     return;
   }
@@ -74,7 +75,7 @@ void SearchJobs::serve(const std::string& request, const Workers::Reply& reply) 
   Message message;
   for (uint64_t number = from; number < to; ++number) {
     if (worker_of(number) != index) continue;
-    const RunOutcome outcome = runs_here().run(strategy_, number, of_search());
+    const RunOutcome outcome = runs_here().run(strategy_, number, of_search(strategy_));
     put(message, outcome);
     message.put(strategy_.name());
     message.put(strategy_.describe());
@@ -116,7 +117,7 @@ bool SearchJobs::ask_round() {
 TriedRun SearchJobs::run_apart(uint64_t number) {
   if (!apart_) apart_ = make_runs_(Runs::In::own_process);
   TriedRun tried;
-  tried.outcome = apart_->run(strategy_, number, of_search());
+  tried.outcome = apart_->run(strategy_, number, of_search(strategy_));
   return tried;
 }
 
@@ -171,7 +172,7 @@ RunOutcome SearchJobs::follow(const Schedule& schedule) {
     return outcome;
   }
   if (!apart_) apart_ = make_runs_(Runs::In::own_process);
-  return apart_->follow(schedule, of_search());
+  return apart_->follow(schedule, of_search(strategy_));
 }
 
 }  // namespace heddle

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 
@@ -100,6 +101,29 @@ int64_t Futexes::wake(uint64_t address, uint64_t most, uint32_t bits, RunQueue& 
     ++woken;
   }
   return woken;
+}
+
+uint32_t Futexes::choice(const SyscallRequest& request, const RunQueue& queue) {
+  const auto& a = request.arguments;
+  const auto command = static_cast<int>(a[1] & FUTEX_CMD_MASK);
+  if (request.number != SYS_futex ||
+      (command != FUTEX_WAKE && command != FUTEX_WAKE_BITSET && command != FUTEX_WAKE_OP &&
+       command != FUTEX_REQUEUE && command != FUTEX_CMP_REQUEUE))
+    return 0;
+  forget_ended(queue);
+  const auto count = std::ranges::count_if(
+      waiters_, [&](const Waiter& w) { return w.address == a[0] && w.tid == 0; });
+  return count > static_cast<int32_t>(a[2]) ? static_cast<uint32_t>(count) : 0;
+}
+
+void Futexes::bring_forward(uint64_t address, uint32_t number) {
+  for (auto waiter = waiters_.begin(); waiter != waiters_.end(); ++waiter) {
+    if (waiter->address != address || waiter->tid != 0 || number-- != 0) continue;
+    const Waiter first = *waiter;
+    waiters_.erase(waiter);
+    waiters_.push_front(first);
+    return;
+  }
 }
 
 SyscallAnswer Futexes::requeue(const SyscallRequest& request, bool compare,

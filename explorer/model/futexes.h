@@ -19,6 +19,11 @@ class Futexes {
   SyscallAnswer call(const SyscallRequest& request, uint32_t tid, const Clocks& clocks,
                      const GuestMemory& memory, RunQueue& queue);
 
+  // How many wait at the word that a waking call names; 0 for other calls, and where all are woken.
+  uint32_t choice(const SyscallRequest& request, const RunQueue& queue);
+  // Its waiter of that number (from 0) is the first from now on.
+  void bring_forward(uint64_t address, uint32_t number);
+
   void set_robust_list(TaskId task, uint64_t head) { robust_list_[task] = head; }
   // The kernel's writes when `task` ends: robust mutexes that it holds (set_robust_list(2)) and
   // `clear_tid` (0: none). Waiters of both are woken.

@@ -114,28 +114,35 @@ SyscallAnswer InputOutput::wait_until_ready(Request wanted, const SyscallRequest
   return of_kind(SyscallAnswer::Kind::blocks);
 }
 
+std::optional<SyscallAnswer> InputOutput::time_limit(const SyscallRequest& request,
+                                                     const GuestMemory& memory, int64_t* limit) {
+  const auto& a = request.arguments;
+  if (request.number != SYS_ppoll) {
+    *limit = int64_t{static_cast<int>(a[request.number == SYS_poll ? 2 : 3])} * 1'000'000;
+    return std::nullopt;
+  }
+  if (a[3] != 0) return infeasible("ppoll with a signal mask is not modelled");
+  *limit = -1;
+  if (a[2] == 0) return std::nullopt;
+  const auto time = memory.load<timespec>(a[2]);
+  if (!time) return done(-EFAULT);
+  const auto ns = to_ns(*time);
+  if (!ns) return done(-EINVAL);
+  *limit = static_cast<int64_t>(std::min<uint64_t>(*ns, INT64_MAX / 2));
+  return std::nullopt;
+}
+
 SyscallAnswer InputOutput::poll(const SyscallRequest& request, const GuestMemory& memory,
                                 RecordedAnswers& answers, RunQueue& queue) {
-  const auto& a = request.arguments;
-  int64_t timeout = int64_t{static_cast<int>(a[2])} * 1'000'000;
-  if (request.number == SYS_ppoll) {
-    if (a[3] != 0) return infeasible("ppoll with a signal mask is not modelled");
-    timeout = -1;
-    if (a[2] != 0) {
-      const auto limit = memory.load<timespec>(a[2]);
-      if (!limit) return done(-EFAULT);
-      const auto ns = to_ns(*limit);
-      if (!ns) return done(-EINVAL);
-      timeout = static_cast<int64_t>(std::min<uint64_t>(*ns, INT64_MAX / 2));
-    }
-  }
+  int64_t timeout = 0;
+  if (auto error = time_limit(request, memory, &timeout)) return std::move(*error);
   auto wanted = poll_request(request, files_, memory);
   if (!wanted) return done(-EFAULT);
   SyscallAnswer nothing = timed_out(*wanted);
   return wait_until_ready(std::move(*wanted), request, timeout, std::move(nothing), answers, queue);
 }
 
-SyscallAnswer InputOutput::epoll_wait(const SyscallRequest& request, const GuestMemory&,
+SyscallAnswer InputOutput::epoll_wait(const SyscallRequest& request, const GuestMemory& memory,
                                       RecordedAnswers& answers, RunQueue& queue) {
   const auto& a = request.arguments;
   const FileId id = *files_.id_of(static_cast<int>(a[0]));
@@ -143,8 +150,10 @@ SyscallAnswer InputOutput::epoll_wait(const SyscallRequest& request, const Guest
   if (!std::holds_alternative<Epoll>(files_.at(id).what) || most <= 0) return done(-EINVAL);
   if (request.number == SYS_epoll_pwait && a[4] != 0)
     return infeasible("epoll_pwait with a signal mask is not modelled");
-  return wait_until_ready(EpollRequest{id, a[1], static_cast<uint32_t>(most)}, request,
-                          int64_t{static_cast<int>(a[3])} * 1'000'000, done(0), answers, queue);
+  int64_t timeout = 0;
+  if (auto error = time_limit(request, memory, &timeout)) return std::move(*error);
+  return wait_until_ready(EpollRequest{id, a[1], static_cast<uint32_t>(most)}, request, timeout,
+                          done(0), answers, queue);
 }
 
 void InputOutput::wait(TaskId task, Wait wait,

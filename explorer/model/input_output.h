@@ -32,6 +32,15 @@ class InputOutput {
   // What a descriptor of the request names in the recording.
   std::optional<ObjectId> object_of(const SyscallRequest& request);
 
+  // faulty.cpp
+  // May a call on what the request names move less than it was asked to?
+  bool divides(const SyscallRequest& request, const Recording& recording);
+  // Does it read a stream from outside?
+  bool reads_stream(const SyscallRequest& request, const Recording& recording);
+  // What is ready for the call is ready a moment later only; nothing where that cannot be told.
+  std::optional<SyscallAnswer> late(const SyscallRequest& request, const GuestMemory& memory,
+                                    RunQueue& queue);
+
   // What was written to stream 1 or 2.
   const std::string& output(int stream) const { return stream == 1 ? output_ : error_; }
   // Tasks that wrote to a pipe that nobody reads since this was asked last: SIGPIPE is due to them.
@@ -82,6 +91,10 @@ class InputOutput {
                      RecordedAnswers& answers, RunQueue& queue);
   SyscallAnswer epoll_wait(const SyscallRequest& request, const GuestMemory& memory,
                            RecordedAnswers& answers, RunQueue& queue);
+  // Of poll, ppoll and epoll_wait: the answer of one that cannot be made, else its time limit in
+  // ns; negative: none.
+  static std::optional<SyscallAnswer> time_limit(const SyscallRequest& request,
+                                                 const GuestMemory& memory, int64_t* limit);
   template <typename Request>
   SyscallAnswer wait_until_ready(Request wanted, const SyscallRequest& request, int64_t timeout_ns,
                                  SyscallAnswer timed_out, RecordedAnswers& answers,

@@ -25,6 +25,7 @@ class Signals {
   void add_task(TaskId child, TaskId parent);
   void remove_task(TaskId task);
   SignalState& state() { return state_; }
+  const SignalState& state() const { return state_; }
 
   // Nothing for a call that is not about signals, or is about another process's.
   std::optional<SyscallAnswer> call(const SyscallRequest& request, const GuestMemory& memory,

@@ -28,7 +28,7 @@ Decision FollowSchedule::decide(const Situation& situation) {
     if (arrived(situation, step->at)) {
       ++next_;
       if (is_runnable(step->next)) {
-        Decision decision{.next = step->next};
+        Decision decision{.next = step->next, .fault = step->fault};
         return decision;
       }
       diverged_ = true;

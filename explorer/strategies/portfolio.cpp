@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "explorer/strategies/fault_injection.h"
 #include "explorer/strategies/lesson_text.h"
 #include "explorer/strategies/pos.h"
 #include "explorer/strategies/race_directed.h"
@@ -72,8 +73,8 @@ std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> tar
 }
 
 std::vector<std::string> strategy_names() {
-  return {"portfolio", "race-directed", "signal-placement", "pct", "random", "pos",
-          "surw",      "rff",           "systematic"};
+  return {"portfolio", "race-directed", "signal-placement", "pct", "random", "pos", "surw",
+          "rff",       "systematic",    "fault-injection"};
 }
 
 std::unique_ptr<Strategy> make_strategy(const std::string& name, uint64_t seed,
@@ -97,6 +98,7 @@ std::unique_ptr<Strategy> make_strategy(const std::string& name, uint64_t seed,
   if (name == "surw") return std::make_unique<Surw>(seed);
   if (name == "rff") return std::make_unique<ReadsFrom>(seed);
   if (name == "systematic") return std::make_unique<Systematic>(seed);
+  if (name == "fault-injection") return std::make_unique<FaultInjection>(seed);
   throw std::invalid_argument("there is no strategy " + name);
 }
 

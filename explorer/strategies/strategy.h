@@ -37,6 +37,9 @@ class Strategy : public Scheduler {
   // Why another run would be of no use; empty: it might be.
   virtual std::string finished() const { return {}; }
 
+  // Is it to be asked in front of every system call that can meet a fault?
+  virtual bool injects_faults() const { return false; }
+
   // How many runs make a round; 0: it does not learn.
   virtual uint64_t round() const { return 0; }
   // What the run that just ended has taught.
