@@ -82,7 +82,9 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   task.call = call;
   task.state = State::in_kernel;
   task.cpu->start_syscall(task.context, entry.number, call.actual);
-  for (int i = 0; blocking && !waits && i < kQuickPolls; ++i) {
+  // A sleep that is shorter than a stop would keep the token from those who have something to do.
+  const bool looks = blocking && !waits && !(only_sleeps(entry) && !ready_.empty());
+  for (int i = 0; looks && i < kQuickPolls; ++i) {
     if (const auto status = task.cpu->thread().poll()) {
       if (call_stopped(task, *status)) break;
     }

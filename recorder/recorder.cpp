@@ -161,6 +161,24 @@ void Recorder::wait_in_kernel() {
   if (call_stopped(task, status)) ready_.push_back(task.id);
 }
 
+// Tasks whose calls have ended meanwhile are ready.
+void Recorder::take_completed_calls() {
+  siginfo_t news{};
+  if (waitid(P_ALL, 0, &news, WEXITED | WSTOPPED | WNOHANG | WNOWAIT | __WALL) != 0 ||
+      news.si_pid == 0)
+    return;
+  // One that was killed takes its process out of tasks_.
+  std::vector<Task*> waiting;
+  for (auto& [id, task] : tasks_)
+    if (task->state == State::in_kernel) waiting.push_back(task.get());
+  for (Task* task : waiting) {
+    int status = 0;
+    if (task->state == State::in_kernel &&
+        waitpid(task->thread().tid(), &status, __WALL | WNOHANG) > 0 && call_stopped(*task, status))
+      ready_.push_back(task->id);
+  }
+}
+
 // What the runtime knows of descriptors must be true of this process.
 bool Recorder::may_be_served(const Task& task) const {
   return task.process->own_descriptors && task.process->space.use_count() == 1;
@@ -230,18 +248,7 @@ void Recorder::run_slice(Task& task) {
         throw std::logic_error("an exit that recording does not ask for");
     }
     if (ended_ || task.state != State::ready) return;
-    // Calls of others that completed meanwhile.
-    // One that was killed takes its process out of tasks_.
-    std::vector<Task*> waiting;
-    for (auto& [id, other] : tasks_)
-      if (other->state == State::in_kernel) waiting.push_back(other.get());
-    for (Task* other : waiting) {
-      int status = 0;
-      if (other->state == State::in_kernel &&
-          waitpid(other->thread().tid(), &status, __WALL | WNOHANG) > 0 &&
-          call_stopped(*other, status))
-        ready_.push_back(other->id);
-    }
+    take_completed_calls();
     if (task.context.ticks < slice_end && ++stops < kSliceStops && calls() < kSliceCalls) continue;
     if (!ready_.empty()) {
       append(task, event::Switch{ready_.front()});

@@ -88,6 +88,7 @@ class Recorder {
   Task* next_ready();
   void run_slice(Task& task);
   void wait_in_kernel();
+  void take_completed_calls();
   Event& append(const Task& task, EventBody body, const Registers* registers = nullptr);
   void hash_state(Task& task);
   void drain();

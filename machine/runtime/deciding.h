@@ -28,6 +28,7 @@ enum heddle_retry {
   kRetryUnsupported = 8, /* the kernel cannot try it */
 };
 
+enum { kNotPermitted = 1, kBadDescriptor = 9 };
 enum { kAgain = 11, kFault = 14, kPipe = 32, kNoSystemCall = 38, kUnsupported = 95 };
 enum { kPollNumber = 7, kEpollPwait = 281 };
 enum { kStat = 5, kPoll = 7, kGetsockopt = 55, kSendto = 44, kRecvfrom = 45, kSendmsg = 46 };
@@ -125,7 +126,9 @@ INLINE unsigned kind_of(const struct heddle_task_state* state, uint64_t descript
   uint8_t* known = &data_of(state)->descriptors[descriptor];
   if (*known != HEDDLE_UNKNOWN) return *known;
   uint64_t status[18];
-  if (probe(kStat, descriptor, (uint64_t)status, 0, 0, 0) < 0) return HEDDLE_FILE | HEDDLE_WRITES;
+  const int64_t failure = probe(kStat, descriptor, (uint64_t)status, 0, 0, 0);
+  if (failure == -kBadDescriptor) return HEDDLE_FILE | HEDDLE_WRITES;
+  if (failure < 0) return HEDDLE_OTHER;
   unsigned kind = kind_by_status(status);
   if (kind == HEDDLE_STREAM) kind = kind_of_socket(descriptor);
   *known = (uint8_t)kind;
@@ -460,6 +463,11 @@ INLINE int leave(struct heddle_task_state* state, int64_t result) {
       return 1;
     case -kPipe:
       return retry & kRetrySignal;
+    case -kNotPermitted: /* a seccomp filter may know the program's call, but not ours in its place
+                          */
+      if (state->call[0] == state->saved[RAX]) return 0;
+      data_of(state)->descriptors[descriptor] = HEDDLE_OTHER;
+      return 1;
     case -kUnsupported:
     case -kNoSystemCall:
       if (!(retry & kRetryUnsupported)) return 0;

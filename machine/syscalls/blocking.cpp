@@ -73,6 +73,18 @@ bool may_block(const Syscall& call, const SyscallArguments& a, const GuestMemory
   }
 }
 
+bool only_sleeps(const Syscall& call) {
+  switch (call.number) {
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+    case SYS_pause:
+    case SYS_rt_sigsuspend:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool transfers_data(const Syscall& call) {
   switch (call.number) {
     case SYS_read:

@@ -41,6 +41,9 @@ std::vector<std::string> texts(const Syscall& call, const SyscallArguments& argu
 // Can it wait for something (with these arguments)?
 bool may_block(const Syscall& call, const SyscallArguments& arguments, const GuestMemory& memory);
 
+// Of a call that may block: can it only end by time passing or by a signal?
+bool only_sleeps(const Syscall& call);
+
 // read, write and their like, whose first argument is the descriptor. On a regular file they do not
 // wait, whatever may_block says.
 bool transfers_data(const Syscall& call);
