@@ -128,7 +128,7 @@ Translation Block::translate() {
   t_.entry = offset();
   uint64_t pc = pc_;
   std::vector<Instruction> body;
-  if (options_.fast) body = loop_body();
+  if (options_.fast && may_loop()) body = loop_body();
   if (lent_ && std::ranges::any_of(body, uses_lent)) body.clear();
   if (!body.empty()) enter_unrolled(body);
   if (options_.max_instructions == 0) {
@@ -136,6 +136,8 @@ Translation Block::translate() {
     link(pc);
     return finish();
   }
+  const bool plain = !options_.stop && !options_.hooks && !options_.calls &&
+                     !options_.log_accesses && !options_.points;
   while (true) {
     std::optional<uint8_t> cut_at;
     if (pc != pc_) {
@@ -150,6 +152,17 @@ Translation Block::translate() {
       t_.inner.push_back(inner);
     }
     at_ = pc;
+    if (plain) {
+      const auto quick = outline(source_, pc);
+      if (quick && instruction(*quick, pc)) {
+        ++t_.instructions;
+        pc += quick->length;
+        t_.end = pc;
+        if (t_.instructions < options_.max_instructions) continue;
+        link(pc);
+        break;
+      }
+    }
     const auto in = decode(source_, pc, &cut_at);
     origin(pc);
     if (!in) {
@@ -169,6 +182,32 @@ Translation Block::translate() {
   lent_ = t_.lent;
   if (!body.empty()) unrolled(body);
   return finish();
+}
+
+bool Block::instruction(const Outline& in, uint64_t pc) {
+  const uint64_t next = pc + in.length;
+  if (in.kind == Outline::Kind::conditional) {
+    origin(pc);
+    conditional(pc, in.condition, in.target, next);
+    return true;
+  }
+  if (in.kind != Outline::Kind::copied) return false;
+  auto code = in.bytes;
+  uint64_t target = 0;
+  if (in.displacement != 0) {
+    int32_t displacement;
+    std::memcpy(&displacement, code.data() + in.displacement, sizeof displacement);
+    target = next + static_cast<uint64_t>(int64_t{displacement});
+    if (is_far(target)) return false;
+  }
+  origin(pc);
+  if (lent_ && in.uses_lent) take_back(pc);
+  if (in.displacement != 0) {
+    const auto moved = static_cast<int32_t>(target - (host_base_ + offset() + in.length));
+    std::memcpy(code.data() + in.displacement, &moved, sizeof moved);
+  }
+  check(a_.embed(code.data(), in.length), "a copied instruction");
+  return true;
 }
 
 bool Block::instruction(const Instruction& in) {
@@ -214,7 +253,8 @@ bool Block::instruction(const Instruction& in) {
 
   if (transfer(in)) return false;
   if (in.info.meta.category == ZYDIS_CATEGORY_COND_BR) {
-    conditional(in);
+    // The condition is the low nibble of the opcode in both encodings (0F 8x and 7x).
+    conditional(in.pc, in.info.opcode & 15, direct_target(in), in.next());
     return true;
   }
   if (saves_extended_state(in))
@@ -224,14 +264,18 @@ bool Block::instruction(const Instruction& in) {
   return true;
 }
 
-std::optional<uint64_t> Block::far_address(const Instruction& in) const {
+bool Block::is_far(uint64_t address) const {
   constexpr int64_t kNear = 0x7f00'0000;  // leaves room for what this block has yet to emit
+  const auto distance = static_cast<int64_t>(address - host_base_);
+  return distance > kNear || distance < -kNear;
+}
+
+std::optional<uint64_t> Block::far_address(const Instruction& in) const {
   for (unsigned i = 0; i < in.info.operand_count; ++i) {
     const auto& op = in.operands[i];
     if (op.type != ZYDIS_OPERAND_TYPE_MEMORY || op.mem.base != ZYDIS_REGISTER_RIP) continue;
     const uint64_t target = in.next() + static_cast<uint64_t>(op.mem.disp.value);
-    const auto distance = static_cast<int64_t>(target - host_base_);
-    if (distance > kNear || distance < -kNear) return target;
+    if (is_far(target)) return target;
   }
   return std::nullopt;
 }

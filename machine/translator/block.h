@@ -8,6 +8,7 @@
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/layout.h"
 #include "machine/translator/decode.h"
+#include "machine/translator/outline.h"
 
 namespace heddle::translator {
 
@@ -16,15 +17,20 @@ class Block {
   Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options);
   Translation translate();
 
+  static bool copied(const Instruction& in);  // translates to itself; a conditional branch too
+
  private:
   using Mem = asmjit::x86::Mem;
   using Gp = asmjit::x86::Gp;
 
   // block.cpp: the walk over the guest's instructions. Returns false where the block is over.
   bool instruction(const Instruction& in);
+  // The same for what an outline says enough of.
+  bool instruction(const Outline& in, uint64_t pc);
   void copy(const Instruction& in);
   void copy_far(const Instruction& in, uint64_t address);
   // The address of a RIP-relative operand that no displacement from here reaches.
+  bool is_far(uint64_t address) const;  // from rip
   std::optional<uint64_t> far_address(const Instruction& in) const;
   void hide_x87_pointers(const Instruction& in);
   void special(const Instruction& in, SpecialInstruction which);
@@ -32,11 +38,9 @@ class Block {
   std::optional<uint32_t> entry_inside(uint64_t pc, bool lent) const;
   Translation finish();
 
-  static bool copied(const Instruction& in);  // translates to itself; a conditional branch too
-
   // transfers.cpp: branches, calls, returns and the tick.
   bool transfer(const Instruction& in);  // false: not a transfer of control
-  void conditional(const Instruction& in);
+  void conditional(uint64_t pc, uint8_t condition, uint64_t target, uint64_t next);
   void counted_branch(const Instruction& in);  // loop, jrcxz and their like
   void push_return_address(uint64_t address);
   void lend(uint64_t pc);  // the registers of kLent, if they are not
@@ -58,6 +62,7 @@ class Block {
   void landing();
 
   // unroll.cpp: a loop that is one block.
+  bool may_loop() const;  // quickly: false where there is no loop_body
   std::vector<Instruction> loop_body() const;
   void enter_unrolled(const std::vector<Instruction>& body);
   void unrolled(const std::vector<Instruction>& body);

@@ -31,6 +31,15 @@ std::string bytes_text(const Instruction& instruction);
 // Destination of a direct branch or call.
 uint64_t direct_target(const Instruction& instruction);
 
+// What an instruction does to the status flags.
+struct FlagEffect {
+  uint16_t read = 0;
+  uint16_t written = 0;    // whatever the operands are
+  bool transfers = false;  // or shows the flags in another way: nothing is known behind it
+  bool operator==(const FlagEffect&) const = default;
+};
+FlagEffect flag_effect(const Instruction& instruction);  // flags.cpp
+
 // Number of a general register (Register's order), or nothing for other registers.
 std::optional<Register> general_register(ZydisRegister reg);
 

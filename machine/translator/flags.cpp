@@ -1,5 +1,5 @@
 // Liveness of the status flags along code that has one way to go.
-#include "machine/translator/decode.h"
+#include "machine/translator/outline.h"
 
 namespace heddle::translator {
 namespace {
@@ -68,27 +68,58 @@ std::optional<uint64_t> goes_on_at(const Instruction& in) {
   return direct_target(in);
 }
 
+struct Step {
+  uint64_t end = 0;                 // of the instruction
+  std::optional<uint64_t> goes_on;  // somewhere else
+  FlagEffect flags;
+};
+
+std::optional<Step> step(const CodeSource& source, uint64_t pc) {
+  using Kind = Outline::Kind;
+  const auto quick = outline(source, pc);
+  if (!quick) return std::nullopt;
+  Step out;
+  out.end = pc + quick->length;
+  if (quick->kind == Kind::copied) {
+    out.flags = quick->flags;
+  } else if (quick->kind == Kind::jump || quick->kind == Kind::call) {
+    out.goes_on = quick->target;
+  } else {
+    const auto in = decode(source, pc);
+    out.goes_on = goes_on_at(*in);
+    out.flags = flag_effect(*in);
+  }
+  return out;
+}
+
 }  // namespace
+
+FlagEffect flag_effect(const Instruction& in) {
+  FlagEffect effect;
+  effect.transfers = transfers_or_observes(in);
+  if (const auto* flags = in.info.cpu_flags) {
+    effect.read = flags->tested & kStatusFlags;
+    if (!writes_conditionally(in))
+      effect.written = (flags->modified | flags->set_0 | flags->set_1) & kStatusFlags;
+  }
+  return effect;
+}
 
 uint64_t dead_status_flags(const CodeSource& source, uint64_t pc) {
   const uint64_t page = pc >> 12;
   uint64_t open = kStatusFlags, dead = 0;  // neither read nor written yet; written first
   for (int i = 0; i < kWindow && open != 0; ++i) {
-    const auto in = decode(source, pc);
-    if (!in || pc >> 12 != page || (in->next() - 1) >> 12 != page) break;
-    if (const auto target = goes_on_at(*in)) {
-      pc = *target;
+    const auto in = step(source, pc);
+    if (!in || pc >> 12 != page || (in->end - 1) >> 12 != page) break;
+    if (in->goes_on) {
+      pc = *in->goes_on;
       continue;
     }
-    if (transfers_or_observes(*in)) break;
-    if (const auto* flags = in->info.cpu_flags) {
-      open &= ~static_cast<uint64_t>(flags->tested);
-      if (!writes_conditionally(*in)) {
-        dead |= open & (flags->modified | flags->set_0 | flags->set_1);
-        open &= ~dead;
-      }
-    }
-    pc = in->next();
+    if (in->flags.transfers) break;
+    open &= ~uint64_t{in->flags.read};
+    dead |= open & in->flags.written;
+    open &= ~dead;
+    pc = in->end;
   }
   return dead;
 }

@@ -16,6 +16,9 @@ constexpr uint8_t kNotSign = 9;  // the condition ns
 }  // namespace
 
 bool call_ticks(const CodeSource& source, uint64_t target) {
+  const auto first = outline(source, target);
+  if (first && first->kind != Outline::Kind::unknown && first->kind != Outline::Kind::other)
+    return true;
   auto in = decode(source, target);
   if (in && in->info.mnemonic == ZYDIS_MNEMONIC_ENDBR64) in = decode(source, in->next());
   return !in || in->info.mnemonic != ZYDIS_MNEMONIC_JMP ||
@@ -227,11 +230,8 @@ void Block::load_target(const Instruction& in) {
   }
 }
 
-void Block::conditional(const Instruction& in) {
-  const uint64_t target = direct_target(in);
-  // The condition is the low nibble of the opcode in both encodings (0F 8x and 7x).
-  const auto condition = static_cast<uint8_t>(in.info.opcode & 15);
-  if (target > in.pc) {
+void Block::conditional(uint64_t pc, uint8_t condition, uint64_t target, uint64_t next) {
+  if (target > pc) {
     link_if(condition, target);
     return;
   }
@@ -243,7 +243,7 @@ void Block::conditional(const Instruction& in) {
   a_.bind(over);
   const auto distance = static_cast<uint8_t>(offset() - (at + 2));
   code_.textSection()->buffer()[at + 1] = distance;
-  origin(in.next());
+  origin(next);
 }
 
 void Block::counted_branch(const Instruction& in) {

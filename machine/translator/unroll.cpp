@@ -29,6 +29,27 @@ bool conditional_branch(const Instruction& in) {
 
 }  // namespace
 
+bool Block::may_loop() const {
+  uint64_t pc = pc_;
+  for (size_t i = 0; i < kLongest; ++i) {
+    const auto in = outline(source_, pc);
+    if (!in) return false;
+    switch (in->kind) {
+      case Outline::Kind::copied:
+        break;
+      case Outline::Kind::conditional:
+        if (in->target <= pc) return in->target == pc_;
+        break;
+      case Outline::Kind::unknown:
+        return true;
+      default:
+        return false;
+    }
+    pc += in->length;
+  }
+  return false;
+}
+
 // The instructions from the block's entry to a branch back to it; none where there is more to them
 // than copying.
 std::vector<Instruction> Block::loop_body() const {
