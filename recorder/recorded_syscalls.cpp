@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstring>
 
+#include "machine/syscalls/given.h"
 #include "machine/tracee/fixed_addresses.h"
 #include "recorder/descriptors.h"
 #include "recorder/recorder.h"
@@ -238,6 +239,9 @@ void Recorder::write_call(Task& task) {
     e.effects = effects_of(task, call);
     tainted = follow_file(task, call, e) + follow_mapping(task, call, e) +
               unknown_effects(*call.entry, call.actual, call.result, task.memory());
+    // A write to a mapped file may change what it takes.
+    if (e.effects.empty() && !e.file)
+      e.given = given(e.number, e.arguments, call.result, task.memory());
   }
   e.result = call.result;
   if (!call.interrupted) follow_descriptors(task, e);

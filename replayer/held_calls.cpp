@@ -97,7 +97,7 @@ void HeldCalls::show(const Guest& guest,
     size_t effect_at = call.entry + sizeof(heddle_log_entry);
     heddle_log_effect effect;
     std::memcpy(&effect, entries_.data() + effect_at, sizeof effect);
-    if (effect.kind == HEDDLE_EFFECT_REGISTERS) {
+    while (effect.kind != HEDDLE_EFFECT_SHOWN) {
       effect_at += heddle_effect_size(effect.size);
       std::memcpy(&effect, entries_.data() + effect_at, sizeof effect);
     }

@@ -6,6 +6,7 @@
 #include "machine/syscalls/describe.h"
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/file_changes.h"
+#include "machine/syscalls/given.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/saved_translations.h"
 #include "replayer/replayer.h"
@@ -23,6 +24,13 @@ void Replayer::apply(const Event& event, const event::Syscall& call) {
   if (known && !call.texts.empty()) made.texts = texts(*known, request.arguments, guest().memory());
   if (made.number != call.number || made.arguments != call.arguments || made.texts != call.texts)
     throw Divergence(event.number, task, describe_request(call), describe_request(made));
+  if (call.given &&
+      given(call.number, call.arguments, call.result, guest().memory()) != call.given) {
+    Divergence divergence(event.number, task, describe_request(call) + " with the recorded bytes",
+                          "other bytes");
+    divergence.address = call.arguments[1];
+    throw divergence;
+  }
   show_output(call);
   current_->outputs.called(call.number, call.arguments, call.result);
   if (known && (call.interrupted || call.result == -EINTR)) {

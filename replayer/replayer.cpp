@@ -107,10 +107,16 @@ void Replayer::check_held(TaskId task, const Exit* exit) {
   const auto& call = std::get<event::Syscall>(missed->body);
   if (exit && exit->kind == Exit::Kind::syscall && context.place() == missed->place &&
       context.registers[Register::rax] == call.number) {
-    if (missed->registers && guest().request(task).arguments == call.arguments)
-      throw Divergence(missed->number, task, describe(missed->body) + " with recorded registers",
-                       differing_registers(*missed->registers, context.registers));
     actual = "other arguments";
+    if (guest().request(task).arguments == call.arguments) {
+      if (missed->registers && *missed->registers != context.registers)
+        throw Divergence(missed->number, task, describe(missed->body) + " with recorded registers",
+                         differing_registers(*missed->registers, context.registers));
+      Divergence divergence(missed->number, task,
+                            describe_request(call) + " with the recorded bytes", "other bytes");
+      divergence.address = call.arguments[1];
+      throw divergence;
+    }
   }
   throw Divergence(missed->number, task,
                    describe(missed->body) + " (" + describe(missed->place) + ")", actual);

@@ -87,6 +87,9 @@ struct Syscall {
   std::vector<uint8_t> object_bytes{};
   std::vector<std::string> texts{};  // names that it was given, in the order of its arguments
   bool makes_process = false;        // `child` is in a process of its own; `result` is its pid
+  // heddle_given() of the bytes that the kernel took (write, pwrite64, sendto), as the memory is
+  // when the call returns; none where it took none, or that is not known.
+  std::optional<uint64_t> given{};
   bool operator==(const Syscall&) const = default;
 };
 

@@ -25,7 +25,8 @@ std::optional<uint32_t> entry_size(std::span<const uint8_t> bytes) {
     if (at + sizeof effect > entry.size) return std::nullopt;
     std::memcpy(&effect, bytes.data() + at, sizeof effect);
     at += heddle_effect_size(effect.size);
-    if (effect.size == 0 || effect.kind != HEDDLE_EFFECT_WRITTEN) return std::nullopt;
+    if (effect.kind != (effect.size == 0 ? HEDDLE_EFFECT_GIVEN : HEDDLE_EFFECT_WRITTEN))
+      return std::nullopt;
   }
   if (at != entry.size) return std::nullopt;
   return entry.size;
@@ -60,6 +61,8 @@ Event logged_call(std::span<const uint8_t> bytes, uint64_t number, uint64_t time
     const uint8_t* contents = at + sizeof effect;
     if (effect.kind == HEDDLE_EFFECT_WRITTEN) {
       call.effects.push_back({effect.address, {contents, contents + effect.size}});
+    } else if (effect.kind == HEDDLE_EFFECT_GIVEN) {
+      call.given = effect.address;
     } else if (effect.kind == HEDDLE_EFFECT_REGISTERS) {
       auto& values = event.registers.emplace().values;
       std::memcpy(values.data(), contents, sizeof values);
@@ -87,9 +90,11 @@ bool append_entry(const Event& event, std::vector<uint8_t>& out) {
     if (effect.bytes.empty() || effect.bytes.size() > UINT32_MAX) return false;
     size += heddle_effect_size(static_cast<uint32_t>(effect.bytes.size()));
   }
+  if (call->given) size += heddle_effect_size(0);
   if (size > UINT32_MAX) return false;
   entry.size = static_cast<uint32_t>(size);
-  entry.effects = static_cast<uint32_t>(call->effects.size()) + (event.registers ? 1 : 0);
+  entry.effects = static_cast<uint32_t>(call->effects.size()) + (event.registers ? 1 : 0) +
+                  (call->given ? 1 : 0);
   size_t at = out.size();
   out.resize(at + size);
   std::memcpy(out.data() + at, &entry, sizeof entry);
@@ -100,6 +105,11 @@ bool append_entry(const Event& event, std::vector<uint8_t>& out) {
     std::memcpy(out.data() + at, &header, sizeof header);
     std::memcpy(out.data() + at + sizeof header, values.data(), sizeof values);
     at += heddle_effect_size(sizeof values);
+  }
+  if (call->given) {
+    const heddle_log_effect header{*call->given, 0, HEDDLE_EFFECT_GIVEN};
+    std::memcpy(out.data() + at, &header, sizeof header);
+    at += heddle_effect_size(0);
   }
   for (const auto& effect : call->effects) {
     const heddle_log_effect header{effect.address, static_cast<uint32_t>(effect.bytes.size()),

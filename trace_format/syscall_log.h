@@ -28,6 +28,8 @@ struct heddle_log_effect {
 
 enum {
   HEDDLE_EFFECT_WRITTEN = 0,
+  /* No memory: `address` is heddle_given() of the bytes that the call took, `size` is 0. */
+  HEDDLE_EFFECT_GIVEN = 3,
   /* Replay only. */
   HEDDLE_EFFECT_SHOWN = 1,     /* taken from the guest's memory when the call is answered */
   HEDDLE_EFFECT_REGISTERS = 2, /* no memory: the registers at the call, as heddle::Registers */
@@ -58,6 +60,41 @@ static inline uint64_t heddle_log_count(uint32_t count) {
 /* Bytes of an effect with its contents. */
 static inline uint64_t heddle_effect_size(uint32_t size) {
   return sizeof(struct heddle_log_effect) + (((uint64_t)size + 7) & ~(uint64_t)7);
+}
+
+/* Calls whose second argument points to what they take, of which they take as much as they return.
+ */
+static inline int heddle_takes_bytes(uint64_t number) {
+  return number == 1 /* write */ || number == 18 /* pwrite64 */ || number == 44 /* sendto */;
+}
+
+/* A digest of bytes, for finding out that they differ; not for who wants them to. */
+static inline uint64_t heddle_given(const uint8_t* bytes, uint64_t size) {
+  const uint64_t factor = 0x9e3779b97f4a7c15ull;
+  uint64_t a = size ^ factor, b = factor, c = ~factor, d = 1, word;
+  for (; size >= 32; bytes += 32, size -= 32) {
+    __builtin_memcpy(&word, bytes, 8);
+    a = (a ^ word) * factor;
+    __builtin_memcpy(&word, bytes + 8, 8);
+    b = (b ^ word) * factor;
+    __builtin_memcpy(&word, bytes + 16, 8);
+    c = (c ^ word) * factor;
+    __builtin_memcpy(&word, bytes + 24, 8);
+    d = (d ^ word) * factor;
+  }
+  a = (a ^ (b >> 31 | b << 33)) * factor;
+  c = (c ^ (d >> 29 | d << 35)) * factor;
+  a ^= c >> 32 | c << 32;
+  for (; size >= 8; bytes += 8, size -= 8) {
+    __builtin_memcpy(&word, bytes, 8);
+    a = (a ^ word) * factor;
+    a ^= a >> 29;
+  }
+  for (; size > 0; ++bytes, --size) {
+    a = (a ^ *bytes) * factor;
+    a ^= a >> 29;
+  }
+  return a;
 }
 
 /* Of everything behind `check`, for the entry at `offset` behind the header of the log whose first

@@ -79,6 +79,8 @@ struct Syscall {
   objectBytes @7 :Data;
   texts @8 :List(Text);         # no byte of them is zero
   makesProcess @9 :Bool;
+  hasGiven @10 :Bool;
+  given @11 :UInt64;            # digest of the bytes that the kernel took: syscall_log.h
 }
 
 struct Instruction {

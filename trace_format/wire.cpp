@@ -118,6 +118,8 @@ struct Encoder {
     auto texts = o.initTexts(static_cast<unsigned>(e.texts.size()));
     for (unsigned n = 0; n < e.texts.size(); ++n) texts.set(n, e.texts[n]);
     o.setMakesProcess(e.makes_process);
+    o.setHasGiven(e.given.has_value());
+    o.setGiven(e.given.value_or(0));
   }
   void operator()(const event::Instruction& e) {
     auto o = out.initInstruction();
@@ -194,6 +196,7 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.object_bytes.assign(i.getObjectBytes().begin(), i.getObjectBytes().end());
       for (const auto text : i.getTexts()) e.texts.emplace_back(text.cStr(), text.size());
       e.makes_process = i.getMakesProcess();
+      if (i.getHasGiven()) e.given = i.getGiven();
       return e;
     }
     case wire::Event::Body::INSTRUCTION: {

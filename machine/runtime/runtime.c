@@ -102,7 +102,7 @@ INLINE struct decision record(struct heddle_task_state* state, const struct hedd
   if (state->calls_left == 0) return decline();
   const struct decision decision = decide(state);
   if (decision.act == kDecline) return decision;
-  uint64_t size = sizeof(struct heddle_log_entry);
+  uint64_t size = sizeof(struct heddle_log_entry) + sizeof(struct heddle_log_effect);
   for (uint32_t i = 0; i < state->planned.count; ++i)
     size += sizeof(struct heddle_log_effect) + 8 + state->planned.effects[i].room;
   if (size > log->capacity - (uint32_t)log->used) return decline();
@@ -125,6 +125,11 @@ INLINE int same_registers(const struct heddle_task_state* state,
   return recorded[kFsBase] == state->fs_base;
 }
 
+/* Of what the call took. */
+INLINE uint64_t given(const struct heddle_task_state* state, int64_t result) {
+  return heddle_given((const uint8_t*)argument(state, 1), (uint64_t)result);
+}
+
 INLINE struct decision replay(const struct heddle_task_state* state, struct heddle_log* log) {
   if (log->served >= (uint32_t)log->used) return decline();
   struct heddle_log_entry* entry = entry_at(log, log->served);
@@ -142,6 +147,8 @@ INLINE struct decision replay(const struct heddle_task_state* state, struct hedd
       copy(bytes, guest, effect->size);
     else if (effect->kind == HEDDLE_EFFECT_WRITTEN)
       copy(guest, bytes, effect->size);
+    else if (effect->kind == HEDDLE_EFFECT_GIVEN && effect->address != given(state, entry->result))
+      return decline();
     effect = (struct heddle_log_effect*)((uint8_t*)effect + heddle_effect_size(effect->size));
   }
   return (struct decision){kAnswer, entry->result};
@@ -192,6 +199,14 @@ INLINE void log_effects(const struct heddle_task_state* state, struct heddle_log
     logged->size = (uint32_t)size;
     logged->kind = HEDDLE_EFFECT_WRITTEN;
     copy((uint8_t*)(logged + 1), (const uint8_t*)effect->address, size);
+    ++entry->effects;
+  }
+  if (entry->result > 0 && heddle_takes_bytes(entry->number)) {
+    struct heddle_log_effect* logged = (struct heddle_log_effect*)at;
+    at += heddle_effect_size(0);
+    logged->address = given(state, entry->result);
+    logged->size = 0;
+    logged->kind = HEDDLE_EFFECT_GIVEN;
     ++entry->effects;
   }
   entry->size = (uint32_t)(at - (uint8_t*)entry);
