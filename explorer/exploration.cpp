@@ -17,7 +17,7 @@
 namespace heddle {
 namespace {
 
-constexpr uint64_t kMinimiserTrials = 300;
+constexpr uint64_t kMinimiserTrials = 600;
 constexpr size_t kMostSimple = 60;
 constexpr size_t kMostSuppressed = 8;  // findings of a search
 // Pairs that only locks order, as targets of second rank, and accesses to locks, of third: at most

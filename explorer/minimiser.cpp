@@ -16,10 +16,12 @@ class Reduction {
   Minimised run() {
     for (const Schedule& simple : options_.simple)
       if (simple.steps.size() < best_.steps.size() && accept(simple)) break;
+    if (!best_.steps.empty() && !accept(Schedule{})) shorten();
     ddmin();
     bool changed = true;
     while (changed && !exhausted()) {
-      changed = drop_extras();
+      changed = shorten();
+      changed |= drop_extras();
       changed |= move_earlier();
       if (changed) ddmin();
     }
@@ -78,6 +80,26 @@ class Reduction {
       }
       parts = std::max<size_t>(1, std::min(parts, best_.steps.size()));
     }
+  }
+
+  // Goes on at once with whom a later step chose, and leaves out what lies between: many steps that
+  // each let some task wait a little longer become one.
+  bool shorten() {
+    bool changed = false;
+    for (size_t length = best_.steps.size() / 2; length > 0 && !exhausted(); length /= 2) {
+      for (size_t i = 0; i + length < best_.steps.size() && !exhausted();) {
+        Schedule candidate = best_;
+        const auto from = candidate.steps.begin() + static_cast<std::ptrdiff_t>(i);
+        const auto to = from + static_cast<std::ptrdiff_t>(length);
+        from->next = to->next;
+        candidate.steps.erase(from + 1, to + 1);
+        if (accept(std::move(candidate)))
+          changed = true;
+        else
+          i += std::max<size_t>(length / 2, 1);
+      }
+    }
+    return changed;
   }
 
   bool drop_extras() {

@@ -172,6 +172,30 @@ TEST(MinimiserTest, DropsSignalsThatAreNotNeeded) {
   EXPECT_EQ(result.schedule.steps[1].signal, 12);
 }
 
+TEST(MinimiserTest, ManyStepsThatEachPutATaskOffBecomeOne) {
+  Schedule schedule;
+  for (Ticks t = 1; t <= 100; ++t) schedule.steps.push_back(step(t, 2, t == 100 ? 5 : 2));
+  // Whoever is put off may be so once and for all: who goes on then is what matters.
+  const auto fails = [](const Schedule& tried) {
+    return !tried.steps.empty() && tried.steps.front().at.ticks == 1 &&
+           tried.steps.back().next == 5;
+  };
+  const Minimised result = minimise(schedule, fails);
+  EXPECT_THAT(result.schedule.steps, ElementsAre(step(1, 2, 5)));
+}
+
+TEST(MinimiserTest, DropsFaultsThatAreNotNeeded) {
+  Schedule schedule = steps({1, 2});
+  schedule.steps[0].fault = schedule.steps[1].fault = {FaultKind::interrupted, 0};
+  const auto fails = [](const Schedule& tried) {
+    return tried.steps.size() == 2 && tried.steps[1].fault.kind == FaultKind::interrupted;
+  };
+  const Minimised result = minimise(schedule, fails);
+  ASSERT_EQ(result.schedule.steps.size(), 2u);
+  EXPECT_EQ(result.schedule.steps[0].fault.kind, FaultKind::none);
+  EXPECT_EQ(result.schedule.steps[1].fault.kind, FaultKind::interrupted);
+}
+
 TEST(MinimiserTest, MovesStepsToTheEarliestPlaceThatStillFails) {
   MinimiserOptions options;
   options.earlier_places = [](const ScheduleStep& s) {

@@ -13,6 +13,31 @@ TEST(Schedule, PrintsAndParsesBack) {
   EXPECT_EQ(Schedule::parse(schedule.text()), schedule);
 }
 
+TEST(Schedule, FaultsPrintAndParseBack) {
+  Schedule schedule;
+  schedule.steps.push_back({{1, 5, 0x40, 0}, 1, 0, {FaultKind::interrupted, 0}});
+  schedule.steps.push_back({{1, 6, 0x40, 0}, 2, 10, {FaultKind::short_transfer, 12}});
+  schedule.steps.push_back({{2, 7, 0x41, 0}, 2, 0, {FaultKind::no_memory, 0}});
+  schedule.steps.push_back({{2, 8, 0x41, 0}, 2, 0, {FaultKind::late, 0}});
+  schedule.steps.push_back({{2, 9, 0x41, 0}, 1, 0, {FaultKind::wake_choice, 1}});
+  EXPECT_EQ(schedule.text(),
+            "1@5:40>1~eintr,1@6:40>2!10~short:12,2@7:41>2~nomem,2@8:41>2~late,2@9:41>1~wake:1");
+  EXPECT_EQ(Schedule::parse(schedule.text()), schedule);
+}
+
+TEST(Schedule, WhatIsNoFaultIsNamed) {
+  for (const auto* bad :
+       {"", "eio", "short", "short:", "short:x", "short:1x", "late:1", "wake:-1"}) {
+    try {
+      Schedule::parse(std::string("1@5:40>1~") + bad);
+      ADD_FAILURE() << "accepted: " << bad;
+    } catch (const std::invalid_argument& error) {
+      EXPECT_NE(std::string(error.what()).find(std::string("\"") + bad + "\""), std::string::npos)
+          << error.what();
+    }
+  }
+}
+
 TEST(Schedule, TheEmptyOneIsADash) {
   EXPECT_EQ(Schedule{}.text(), "-");
   EXPECT_EQ(Schedule::parse("-"), Schedule{});
