@@ -29,10 +29,10 @@ struct Minimised {
 };
 
 // Reduces `schedule`, which fails, by delta debugging (A. Zeller, R. Hildebrandt, "Simplifying and
-// Isolating Failure-Inducing Input", TSE 28(2), 2002: ddmin), before and after which one step may go
-// straight to the task of a later one; then takes out single steps, signals and faults and moves
-// what is left to earlier places until nothing changes. `fails` runs a schedule and tells whether it
-// fails in the same way; it is not asked twice about the same schedule. Exceptions of it pass
+// Isolating Failure-Inducing Input", TSE 28(2), 2002: ddmin), before and after which one step may
+// go straight to the task of a later one; then takes out single steps, signals and faults and moves
+// what is left to earlier places until nothing changes. `fails` runs a schedule and tells whether
+// it fails in the same way; it is not asked twice about the same schedule. Exceptions of it pass
 // through.
 Minimised minimise(const Schedule& schedule, const std::function<bool(const Schedule&)>& fails,
                    const MinimiserOptions& options = {});
