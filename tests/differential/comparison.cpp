@@ -72,11 +72,15 @@ uint64_t Comparison::shown_flags(uint64_t pc, uint64_t rflags) const {
 }
 
 std::optional<std::string> Comparison::compare_end(const Exit& exit, const TaskContext& context) {
+  return compare_end(exit, context, sandbox_.state(context, exit.info, true));
+}
+
+std::optional<std::string> Comparison::compare_end(const Exit& exit, const TaskContext& context,
+                                                   const State& state) const {
   if (exit.kind != Exit::Kind::fault)
     return place(context) + "ended by " + name(exit.kind) + " instead of " + ending(end_.signal);
   if (ending(exit.info) != ending(end_.signal))
     return place(context) + "ended by " + ending(exit.info) + " instead of " + ending(end_.signal);
-  const State state = sandbox_.state(context, exit.info, true);
   Registers native = end_.registers;
   native[Register::rflags] =
       shown_flags(path_.back().registers[Register::rip], native[Register::rflags]);
@@ -136,6 +140,24 @@ std::optional<std::string> Comparison::difference(const GuestProgram& program) {
     if (found) return std::string(mode.name) + " " + *found;
   }
   return std::nullopt;
+}
+
+std::optional<std::string> Comparison::difference_at_end(const GuestProgram& program,
+                                                         const std::function<void()>& before) {
+  program_ = program;
+  sandbox_.reset(program_);
+  GuestCpu& cpu = sandbox_.translated(fast_translation());
+  TaskContext context = sandbox_.context();
+  const Exit exit = cpu.run(context, kStepLimit);
+  if (exit.kind == Exit::Kind::budget) return std::nullopt;
+  const State state = sandbox_.state(context, exit.info, true);
+  sandbox_.reset(program_);
+  before();
+  end_ = sandbox_.run_native();
+  Step last{end_.registers, context.ticks};
+  if (end_.signal.si_signo == SIGTRAP) --last.registers[Register::rip];
+  path_ = {last};
+  return compare_end(exit, context, state);
 }
 
 std::optional<std::string> Comparison::fast() {
