@@ -179,9 +179,9 @@ Exit ResidentCpu::go(TaskContext& context, ExtendedRegisters& extended, Ticks bu
   if (budget == 0 || points == 0) throw std::logic_error("a run needs a budget");
   auto& task = state_->task;
   task.task = context.task;
-  // The tick that takes ticks_left below 0 is the last of the budget.
-  HEDDLE_HOT_STATE->ticks_left = static_cast<int64_t>(budget - 1);
-  HEDDLE_HOT_STATE->ticks_granted = static_cast<int64_t>(context.ticks + budget - 1);
+  // The tick that takes ticks_left to 0 is the last of the budget.
+  HEDDLE_HOT_STATE->ticks_left = static_cast<int64_t>(budget);
+  HEDDLE_HOT_STATE->ticks_granted = static_cast<int64_t>(context.ticks + budget);
   task.points_left = points;
   task.split_value = context.split_value;
   task.fs_base = context.registers[Register::fs_base];

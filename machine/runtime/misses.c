@@ -84,7 +84,7 @@ static inline volatile int64_t* counter(int i) {
 }
 
 /* Hands out the ticks that are left, but for the last, as the counters were used since the last
- * time: however they are used up, none is counted beyond ticks_end. Returns where the task goes on;
+ * time, and one more to each counter: however they are used up, none is counted beyond ticks_end. Returns where the task goes on;
  * 0 where there are none. ticks_end may change at any instruction. */
 __attribute__((section("heddle_runtime_misses"), used, noinline, visibility("hidden"))) uint64_t
 heddle_runtime_refill(void) {
@@ -113,11 +113,11 @@ heddle_runtime_refill(void) {
     for (int i = 0; i < HEDDLE_COUNTERS; ++i) {
       const uint64_t share = give / all * used[i] + give % all * used[i] / all;
       given += share;
-      hot->ticks_given[i] = (int64_t)share;
+      hot->ticks_given[i] = (int64_t)share + 1;
     }
     hot->ticks_given[most] += (int64_t)(give - given);
     for (int i = 0; i < HEDDLE_COUNTERS; ++i) *counter(i) = hot->ticks_given[i];
-    hot->ticks_granted = now + (int64_t)give;
+    hot->ticks_granted = now + (int64_t)give + HEDDLE_COUNTERS;
     if (hot->ticks_end != end) continue;
     /* Behind the exit, in the arena that has such a low half (machine/tracee/layout.h). */
     const uint64_t low = hot->budget_site + HEDDLE_BUDGET_EXIT;

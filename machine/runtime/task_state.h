@@ -55,7 +55,7 @@ struct heddle_task_state {
  * processors forward such stores to loads without delay, and segment-relative ones they do not. */
 enum { HEDDLE_COUNTERS = 8 };
 struct heddle_hot_state {
-  int64_t ticks_left;    /* 0x00 ticks until the one that takes the budget exit, at -1 */
+  int64_t ticks_left;    /* 0x00 ticks until the one that takes the budget exit, at 0 */
   uint64_t spill[4];     /* 0x08 guest values of scratch registers, valid where a table says so */
   uint64_t transfer;     /* 0x28 low half of the host address of the last indirect transfer */
   int64_t ticks_granted; /* 0x30 ticks so far = ticks_granted - the counters' sum */

@@ -435,18 +435,20 @@ void GuestCpu::keep_running(bool soon) {
       state.ticks_end = 0;  // the counters are being filled
     } else {
       const int64_t now = ticks_of(state);
-      if (const auto* origin = cache_->origin_at(regs.rip); origin && origin->counting >= 0) {
+      const auto* origin = cache_->origin_at(regs.rip);
+      // One of 0 is a budget exit under way already.
+      const int64_t most = 1 + (origin ? origin->turns : 0);
+      if (origin && origin->counting >= 0) {
         const size_t i =
             origin->counting == HEDDLE_HOT_TICKS_LEFT
                 ? 0
                 : 1 + static_cast<size_t>(origin->counting - HEDDLE_HOT_TICKS_MORE) / 8;
-        regs.rcx -= static_cast<uint64_t>(std::max<int64_t>(counter(state, i), 0));
+        regs.rcx -= static_cast<uint64_t>(std::max<int64_t>(counter(state, i) - most, 0));
         thread_.set_registers(regs);
       }
-      // A counter below 0 is a budget exit under way already.
       int64_t left = 0;
       for (size_t i = 0; i < HEDDLE_COUNTERS; ++i) {
-        counter(state, i) = std::min<int64_t>(counter(state, i), 0);
+        counter(state, i) = std::min(counter(state, i), most);
         left += counter(state, i);
       }
       state.ticks_granted = now + left;

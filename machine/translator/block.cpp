@@ -71,18 +71,38 @@ bool stores_x87_pointers(const Instruction& in) {
   }
 }
 
-bool uses_lent(const Instruction& in) {
-  const auto lent = [](ZydisRegister reg) {
-    const auto number = general_register(reg);
-    return number == Register::r10 || number == Register::r11;
-  };
-  for (unsigned i = 0; i < in.info.operand_count; ++i) {
+bool uses(const Instruction& in, Register reg, unsigned first_operand = 0) {
+  for (unsigned i = first_operand; i < in.info.operand_count; ++i) {
     const auto& op = in.operands[i];
-    if (op.type == ZYDIS_OPERAND_TYPE_REGISTER && lent(op.reg.value)) return true;
-    if (op.type == ZYDIS_OPERAND_TYPE_MEMORY && (lent(op.mem.base) || lent(op.mem.index)))
+    if (op.type == ZYDIS_OPERAND_TYPE_REGISTER && general_register(op.reg.value) == reg)
+      return true;
+    if (op.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+        (general_register(op.mem.base) == reg || general_register(op.mem.index) == reg))
       return true;
   }
   return false;
+}
+
+bool uses_lent(const Instruction& in) {
+  return uses(in, Register::r10) || uses(in, Register::r11);
+}
+
+// The register of which it writes all and reads nothing.
+std::optional<Register> overwritten(const Instruction& in) {
+  switch (in.info.mnemonic) {
+    case ZYDIS_MNEMONIC_LEA:
+    case ZYDIS_MNEMONIC_MOV:
+    case ZYDIS_MNEMONIC_MOVSX:
+    case ZYDIS_MNEMONIC_MOVSXD:
+    case ZYDIS_MNEMONIC_MOVZX:
+      break;
+    default:
+      return std::nullopt;
+  }
+  const auto& to = in.operands[0];
+  if (to.type != ZYDIS_OPERAND_TYPE_REGISTER || to.size < 32) return std::nullopt;
+  const auto reg = general_register(to.reg.value);
+  return reg && !uses(in, *reg, 1) ? reg : std::nullopt;
 }
 
 }  // namespace
@@ -211,7 +231,10 @@ bool Block::instruction(const Outline& in, uint64_t pc) {
 }
 
 bool Block::instruction(const Instruction& in) {
-  if (lent_ && uses_lent(in)) take_back(in.pc);
+  if (lent_ && uses_lent(in)) {
+    const bool plain = copied(in) && !far_address(in);
+    take_back(in.pc, plain ? overwritten(in) : std::nullopt);
+  }
   const bool stop_here = options_.stop && options_.stop->pc == in.pc;
   if (stop_here && options_.stop->phase == 0) {
     exit(ExitKind::stop, in.pc);

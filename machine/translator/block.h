@@ -44,13 +44,13 @@ class Block {
   void counted_branch(const Instruction& in);  // loop, jrcxz and their like
   void push_return_address(uint64_t address);
   void lend(uint64_t pc);  // the registers of kLent, if they are not
-  void take_back(uint64_t pc);
+  void take_back(uint64_t pc, std::optional<Register> overwritten = std::nullopt);
   void hold_rcx();  // in r11 where that is lent, else in slot 0
   void release_rcx();
   Spills holding_rcx() const;               // what is spilled between the two
   void load_target(const Instruction& in);  // into r11
   void tick_and_link(uint64_t target);
-  // Changes no flag and leaves ecx zero where ticks_left is below 0.
+  // Changes no flag and leaves rcx zero where ticks_left is.
   void count_tick(uint64_t pc, const Spills& spills);  // in rcx, which is held
   // Takes `ticks` off ticks_left without looking at it; no flag and no register changes.
   void count_ticks(uint64_t pc, uint8_t ticks);

@@ -11,7 +11,7 @@ constexpr Spill kRcxInR10{Register::rcx, Spill::kHeld + static_cast<uint8_t>(Reg
 constexpr Spill kRcxInR11{Register::rcx, Spill::kHeld + static_cast<uint8_t>(Register::r11)};
 constexpr Spill kLentR10{Register::r10, 1}, kLentR11{Register::r11, 2};
 constexpr Spills kLandingSpills{kRcxInR10, kLentR10, kLentR11};
-constexpr uint8_t kNotSign = 9;  // the condition ns
+constexpr uint8_t kGreater = 15;  // the condition g
 
 }  // namespace
 
@@ -62,16 +62,13 @@ void Block::count_tick(uint64_t pc, const Spills& spills) {
   a_.lea(x86::rcx, x86::ptr(x86::rcx, -1));
   hot_store(Register::rcx, ticks_left());
   origin(pc, spills);
-  // Its sign, without a flag; to load the byte would wait for the store.
-  a_.bswap(x86::rcx);
-  a_.movsx(x86::ecx, x86::cl);
-  a_.lea(x86::ecx, x86::ptr(x86::rcx, 1));
 }
 
 void Block::count_ticks(uint64_t pc, uint8_t ticks) {
   const auto pending = [&](uint8_t uncounted) {
     origin(pc, holding_rcx());
     t_.origins.back().uncounted = uncounted;
+    t_.origins.back().turns = ticks;
   };
   if (status_flags_dead(source_, pc)) {
     tick(ticks);
@@ -111,7 +108,7 @@ void Block::tick_and_link(uint64_t target) {
   origin(target);
   if (status_flags_dead(source_, target)) {
     tick(1);
-    link_if(kNotSign, target);
+    link_if(kGreater, target);
     budget_exit(target, spills());
     if (options_.fast) link(target);
     return;
@@ -119,7 +116,7 @@ void Block::tick_and_link(uint64_t target) {
   const Label zero = a_.newLabel();
   hold_rcx();
   count_tick(target, holding_rcx());
-  check(a_.jecxz(x86::ecx, zero), "a tick");
+  check(a_.jecxz(x86::rcx, zero), "a tick");
   release_rcx();
   link(target);
   a_.bind(zero);
@@ -172,13 +169,13 @@ void Block::landing() {
   a_.bind(here);
   if (ticks && flags) {
     count_tick(pc_, kLandingSpills);
-    check(a_.jecxz(x86::ecx, zero), "a landing pad");
+    check(a_.jecxz(x86::rcx, zero), "a landing pad");
     a_.bind(counted);
   }
   a_.mov(x86::rcx, x86::r10);
   if (ticks && !flags) {
     tick(1);
-    check(a_.short_().js(zero), "a landing pad");
+    check(a_.short_().jle(zero), "a landing pad");
     a_.bind(counted);
   }
   lent_ = true;
@@ -206,10 +203,17 @@ void Block::lend(uint64_t pc) {
   origin(pc);
 }
 
-void Block::take_back(uint64_t pc) {
-  for (const auto& [reg, slot] : kLent) unspill(reg, slot);
+// The instruction at `pc` may overwrite one of them.
+void Block::take_back(uint64_t pc, std::optional<Register> overwritten) {
+  Spills left;
+  for (const auto& spilled : kLent) {
+    if (spilled.reg == overwritten)
+      left = left.with(spilled);
+    else
+      unspill(spilled.reg, spilled.slot);
+  }
   lent_ = false;
-  origin(pc);
+  origin(pc, left);
 }
 
 void Block::load_target(const Instruction& in) {

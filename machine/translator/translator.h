@@ -35,7 +35,7 @@ enum class SpecialInstruction : uint16_t { rdtsc, rdtscp, cpuid, rdrand, rdseed,
 
 enum class ExitKind : uint8_t {
   link,         // a direct transfer to `pc` that is not linked yet
-  budget,       // a counter is below 0; the tick is counted, the task is at its target. A jump to
+  budget,       // a counter is used up; the tick is counted, the task is at its target. A jump to
                 // the runtime in fast translations, which may go on behind it
   syscall,      // a syscall instruction at `pc`, not executed
   special,      // a SpecialInstruction at `pc`, not executed
@@ -142,6 +142,7 @@ struct Origin {
   // stored: change both or neither.
   int32_t counting = -1;
   uint8_t uncounted = 0;  // ticks that are still to be taken off ticks_left
+  uint8_t turns = 0;      // a loop's copies: so many may be taken off that no check looks at
 };
 
 // Entry in the middle of a split read-modify-write at pc: the continuation of its phase 1 point.

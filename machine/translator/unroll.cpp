@@ -72,9 +72,13 @@ void Block::enter_unrolled(const std::vector<Instruction>& body) {
   plain_ = a_.newLabel();
   unrolled_ = a_.newLabel();
   at_ = body.back().pc;
-  hot({0x48, 0x83}, 7, ticks_left(), 1);  // cmp ticks_left, copies
-  bytes({copies(body.size())});
-  check(a_.jge(unrolled_), "a loop");
+  const uint8_t turns = copies(body.size());
+  origin(pc_);
+  t_.origins.back().turns = turns;
+  hot({0x48, 0x83}, 7, ticks_left(), 1);  // cmp ticks_left, turns
+  bytes({turns});
+  check(a_.jg(unrolled_), "a loop");
+  origin(pc_);
   a_.bind(plain_);
 }
 
@@ -93,10 +97,14 @@ void Block::unrolled(const std::vector<Instruction>& body) {
   };
   check(a_.align(AlignMode::kCode, 16), "a loop");
   a_.bind(unrolled_);
+  const auto inside = [&](uint64_t pc, uint8_t uncounted) {
+    origin(pc);
+    t_.origins.back().uncounted = uncounted;
+    t_.origins.back().turns = turns;
+  };
   for (uint8_t turn = 0; turn < turns; ++turn) {
     for (const auto& in : body) {
-      origin(in.pc);
-      t_.origins.back().uncounted = turn;
+      inside(in.pc, turn);
       const auto condition = static_cast<uint8_t>(in.info.opcode & 15);
       if (!conditional_branch(in))
         copy(in);
@@ -106,18 +114,16 @@ void Block::unrolled(const std::vector<Instruction>& body) {
         leave_if(condition ^ 1, turn, in.next());
     }
   }
-  origin(pc_);
-  t_.origins.back().uncounted = turns;
+  inside(pc_, turns);
   tick(turns);
-  origin(pc_);
+  inside(pc_, 0);
   hot({0x48, 0x83}, 7, ticks_left(), 1);
   bytes({turns});
-  check(a_.jge(unrolled_), "a loop");
+  check(a_.jg(unrolled_), "a loop");
   check(a_.jmp(plain_), "a loop");
   for (const auto& way : ways) {
     a_.bind(way.label);
-    origin(way.target);
-    t_.origins.back().uncounted = way.turns;
+    inside(way.target, way.turns);
     if (way.turns != 0) count_ticks(way.target, way.turns);
     link(way.target);
   }
