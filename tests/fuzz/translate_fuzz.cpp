@@ -1,8 +1,8 @@
 // Runs generated programs natively and translated until one differs.
 //
 // Usage: translate_fuzz [--ends] --seeds A..B
-// With --ends only how a program ends is compared, in fast translations: thousands in a second. What
-// differs there is compared step by step, in every mode.
+// With --ends only how a program ends is compared, in fast translations: thousands in a second.
+// What differs there is compared step by step, in every mode.
 #include <signal.h>
 #include <unistd.h>
 
@@ -21,9 +21,8 @@ volatile uint64_t running_seed = 0;
 
 void too_long(int) {
   char text[96];
-  const int size =
-      std::snprintf(text, sizeof text, "seed %" PRIu64 ": the native run has no end\n",
-                    static_cast<uint64_t>(running_seed));
+  const int size = std::snprintf(text, sizeof text, "seed %" PRIu64 ": the native run has no end\n",
+                                 static_cast<uint64_t>(running_seed));
   if (write(STDOUT_FILENO, text, static_cast<size_t>(size)) == size) _exit(1);
   _exit(1);
 }
