@@ -13,7 +13,8 @@
 namespace heddle::differential {
 namespace {
 
-// A loop with live and dead flags at its top, calls, returns and indirect jumps.
+// A loop with live and dead flags at its top, calls, returns, indirect jumps and a repeated string
+// instruction.
 GuestProgram loop_of_transfers() {
   GuestProgram program = generate(1);  // for its registers
   const auto& p = program.placement;
@@ -26,11 +27,21 @@ GuestProgram loop_of_transfers() {
   add({.bytes = {0xff, 0xe2}});                                                  // jmp rdx
   add({.bytes = {0x49, 0x83, 0xeb, 0x01}});                                      // sub r11,1
   add({.kind = Item::Kind::conditional, .bytes = {5}, .target = 1});             // jne top
-  add({.kind = Item::Kind::jump, .target = 12});                                 // jmp end
+  add({.kind = Item::Kind::jump, .target = 16});                                 // jmp end
   add({.bytes = {0x90}});
   add({.bytes = {0x83, 0xc3, 0x07}});  // f: add ebx,7
   add({.bytes = {0x0f, 0x93, 0xc1}});  // setae cl
-  add({.bytes = {0xc3}});              // ret
+  const auto load_address = [&](uint8_t reg, uint64_t data) {
+    add({.kind = Item::Kind::data,
+         .bytes = {0x48, 0x8d, reg, 0, 0, 0, 0},
+         .data = data,
+         .displacement_at = 3});
+  };
+  load_address(0x35, p.data() + 0x1800);  // lea rsi,[data + ...]
+  load_address(0x3d, p.data() + 0x1400);  // lea rdi,[data + ...]
+  add({.bytes = {0xb9, 3, 0, 0, 0}});     // mov ecx,3
+  add({.bytes = {0xf3, 0xa4}});           // rep movsb
+  add({.bytes = {0xc3}});                 // ret
   program.registers[Register::rip] = p.code;
   return program;
 }
