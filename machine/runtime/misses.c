@@ -84,8 +84,9 @@ static inline volatile int64_t* counter(int i) {
 }
 
 /* Hands out the ticks that are left, but for the last, as the counters were used since the last
- * time, and one more to each counter: however they are used up, none is counted beyond ticks_end. Returns where the task goes on;
- * 0 where there are none. ticks_end may change at any instruction. */
+ * time, and one more to each counter: however they are used up, none is counted beyond ticks_end.
+ * Returns where the task goes on; 0 where there are none. ticks_end may change at any instruction.
+ */
 __attribute__((section("heddle_runtime_misses"), used, noinline, visibility("hidden"))) uint64_t
 heddle_runtime_refill(void) {
   volatile struct heddle_hot_state* hot = HEDDLE_HOT_STATE;
