@@ -134,6 +134,41 @@ TEST_P(Interruption, ALoopStopsAtTheEndOfItsBudget) {
   }
 }
 
+TEST_P(Interruption, ALoopStopsSoonWhereverTheSignalComes) {
+  constexpr Ticks kSoon = 20;  // copies count together
+  Sandbox sandbox;
+  const auto program = loop_in_a_block(1);
+  sandbox.reset(program);
+  State end;
+  const auto path = sandbox.step_native(10'000, &end);
+  ASSERT_TRUE(path);
+  std::vector<const Step*> at(path->back().ticks + 1);
+  for (const auto& step : *path)
+    if (!at[step.ticks]) at[step.ticks] = &step;
+  GuestCpu& cpu = sandbox.translated(GetParam() ? fast_translation() : translator::Options());
+  {
+    TaskContext context = sandbox.context();
+    ASSERT_EQ(cpu.run(context).kind, Exit::Kind::fault);
+  }
+  const pid_t pid = sandbox.process().pid();
+  for (unsigned steps = 0; steps < 150; ++steps) {
+    sandbox.reset(program);
+    TaskContext context = sandbox.context();
+    ASSERT_EQ(syscall(SYS_tgkill, pid, pid, SIGUSR1), 0);
+    cpu.start(context);
+    ASSERT_EQ(cpu.wait(context).kind, Exit::Kind::signal);
+    for (unsigned i = 0; i < steps; ++i) {
+      ASSERT_EQ(ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr), 0);
+      ASSERT_TRUE(is_signal_stop(cpu.thread().wait(), SIGTRAP));
+    }
+    cpu.keep_running(true);
+    ASSERT_EQ(cpu.wait(context).kind, Exit::Kind::budget) << "after " << steps;
+    EXPECT_LE(context.ticks, steps / 3 + kSoon) << "after " << steps;
+    EXPECT_EQ(context.registers[Register::rip], at[context.ticks]->registers[Register::rip]);
+    EXPECT_EQ(context.registers[Register::rcx], at[context.ticks]->registers[Register::rcx]);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Translations, Interruption, ::testing::Bool());
 
 }  // namespace
