@@ -211,7 +211,7 @@ bool Block::instruction(const Outline& in, uint64_t pc) {
     conditional(pc, in.condition, in.target, next);
     return true;
   }
-  if (in.kind != Outline::Kind::copied) return false;
+  if (in.kind != Outline::Kind::copied || (lent_ && in.uses_lent)) return false;
   auto code = in.bytes;
   uint64_t target = 0;
   if (in.displacement != 0) {
@@ -221,7 +221,6 @@ bool Block::instruction(const Outline& in, uint64_t pc) {
     if (is_far(target)) return false;
   }
   origin(pc);
-  if (lent_ && in.uses_lent) take_back(pc);
   if (in.displacement != 0) {
     const auto moved = static_cast<int32_t>(target - (host_base_ + offset() + in.length));
     std::memcpy(code.data() + in.displacement, &moved, sizeof moved);

@@ -162,8 +162,12 @@ void Block::landing() {
   origin(pc_, kLandingSpills);
   t_.landing = Landing{offset(), 0, returns};
   a_.mov(x86::r10, x86::rcx);
-  a_.mov(x86::rcx, imm(-static_cast<int64_t>(pc_)));
-  a_.lea(x86::rcx, x86::ptr(x86::rcx, x86::r11));
+  if (pc_ <= INT32_MAX) {
+    a_.lea(x86::rcx, x86::ptr(x86::r11, -static_cast<int32_t>(pc_)));
+  } else {
+    a_.mov(x86::rcx, imm(-static_cast<int64_t>(pc_)));
+    a_.lea(x86::rcx, x86::ptr(x86::rcx, x86::r11));
+  }
   check(a_.jecxz(x86::rcx, here), "a landing pad");
   check(a_.short_().jmp(other), "a landing pad");
   a_.bind(here);

@@ -13,7 +13,8 @@
 namespace heddle::differential {
 namespace {
 
-// A loop with live and dead flags at its top, calls, returns and indirect jumps.
+// A loop with live and dead flags at its top, calls, returns, indirect jumps and a repeated string
+// instruction.
 GuestProgram loop_of_transfers() {
   GuestProgram program = generate(1);  // for its registers
   const auto& p = program.placement;
@@ -26,11 +27,21 @@ GuestProgram loop_of_transfers() {
   add({.bytes = {0xff, 0xe2}});                                                  // jmp rdx
   add({.bytes = {0x49, 0x83, 0xeb, 0x01}});                                      // sub r11,1
   add({.kind = Item::Kind::conditional, .bytes = {5}, .target = 1});             // jne top
-  add({.kind = Item::Kind::jump, .target = 12});                                 // jmp end
+  add({.kind = Item::Kind::jump, .target = 16});                                 // jmp end
   add({.bytes = {0x90}});
   add({.bytes = {0x83, 0xc3, 0x07}});  // f: add ebx,7
   add({.bytes = {0x0f, 0x93, 0xc1}});  // setae cl
-  add({.bytes = {0xc3}});              // ret
+  const auto load_address = [&](uint8_t reg, uint64_t data) {
+    add({.kind = Item::Kind::data,
+         .bytes = {0x48, 0x8d, reg, 0, 0, 0, 0},
+         .data = data,
+         .displacement_at = 3});
+  };
+  load_address(0x35, p.data() + 0x1800);  // lea rsi,[data + ...]
+  load_address(0x3d, p.data() + 0x1400);  // lea rdi,[data + ...]
+  add({.bytes = {0xb9, 3, 0, 0, 0}});     // mov ecx,3
+  add({.bytes = {0xf3, 0xa4}});           // rep movsb
+  add({.bytes = {0xc3}});                 // ret
   program.registers[Register::rip] = p.code;
   return program;
 }
@@ -120,6 +131,41 @@ TEST_P(Interruption, ALoopStopsAtTheEndOfItsBudget) {
       EXPECT_EQ(context.registers[Register::rip], at[budget]->registers[Register::rip]);
       EXPECT_EQ(context.registers[Register::rcx], at[budget]->registers[Register::rcx]);
     }
+  }
+}
+
+TEST_P(Interruption, ALoopStopsSoonWhereverTheSignalComes) {
+  constexpr Ticks kSoon = 20;  // copies count together
+  Sandbox sandbox;
+  const auto program = loop_in_a_block(1);
+  sandbox.reset(program);
+  State end;
+  const auto path = sandbox.step_native(10'000, &end);
+  ASSERT_TRUE(path);
+  std::vector<const Step*> at(path->back().ticks + 1);
+  for (const auto& step : *path)
+    if (!at[step.ticks]) at[step.ticks] = &step;
+  GuestCpu& cpu = sandbox.translated(GetParam() ? fast_translation() : translator::Options());
+  {
+    TaskContext context = sandbox.context();
+    ASSERT_EQ(cpu.run(context).kind, Exit::Kind::fault);
+  }
+  const pid_t pid = sandbox.process().pid();
+  for (unsigned steps = 0; steps < 150; ++steps) {
+    sandbox.reset(program);
+    TaskContext context = sandbox.context();
+    ASSERT_EQ(syscall(SYS_tgkill, pid, pid, SIGUSR1), 0);
+    cpu.start(context);
+    ASSERT_EQ(cpu.wait(context).kind, Exit::Kind::signal);
+    for (unsigned i = 0; i < steps; ++i) {
+      ASSERT_EQ(ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr), 0);
+      ASSERT_TRUE(is_signal_stop(cpu.thread().wait(), SIGTRAP));
+    }
+    cpu.keep_running(true);
+    ASSERT_EQ(cpu.wait(context).kind, Exit::Kind::budget) << "after " << steps;
+    EXPECT_LE(context.ticks, steps / 3 + kSoon) << "after " << steps;
+    EXPECT_EQ(context.registers[Register::rip], at[context.ticks]->registers[Register::rip]);
+    EXPECT_EQ(context.registers[Register::rcx], at[context.ticks]->registers[Register::rcx]);
   }
 }
 
