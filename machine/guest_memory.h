@@ -39,6 +39,13 @@ class GuestMemory {
     return true;
   }
 
+  // Can code be executed at `address`, and does it not change without notice? Asks nobody: false
+  // where that is not known for this epoch.
+  virtual bool known_constant_code(uint64_t address, uint64_t epoch) const {
+    (void)address, (void)epoch;
+    return false;
+  }
+
   // Was code read that the guest can write, and that nobody watches yet?
   virtual bool has_unwatched_code() const { return false; }
 

@@ -57,10 +57,15 @@ event::Exec snapshot(HostProcess& process, const Program& program, const Registe
     mapping.flags = entry.shared ? MAP_SHARED : MAP_PRIVATE;
     const uint64_t rsp = registers[Register::rsp];
     mapping.path = entry.start <= rsp && rsp <= entry.end ? "[stack]" : entry.path;
+    if (entry.inode != 0) mapping.file = FileRange{trace.pin(entry.path), entry.offset};
+    // Nothing has run yet, and the kernel itself writes to what is writable only.
+    if (entry.inode != 0 && !entry.shared && !(entry.prot & PROT_WRITE)) {
+      image.mappings.push_back(std::move(mapping));
+      continue;
+    }
     std::vector<uint8_t> bytes(mapping.size), original(mapping.size, 0);
     process.memory().read(entry.start, bytes);
     if (entry.inode != 0) {
-      mapping.file = FileRange{trace.pin(entry.path), entry.offset};
       std::ifstream in(entry.path, std::ios::binary);
       in.seekg(static_cast<std::streamoff>(entry.offset));
       in.read(reinterpret_cast<char*>(original.data()),

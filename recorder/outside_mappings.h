@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <set>
+#include <string>
 
 namespace heddle {
 
 // Does a process that is not of `tree` map the file that `pid` maps at `start`, shared and
-// writable? Processes whose maps we may not read are passed over.
-bool written_by_others(const std::set<pid_t>& tree, pid_t pid, uint64_t start);
+// writable? Processes whose maps we may not read are passed over. `file`: a path to it.
+bool written_by_others(const std::set<pid_t>& tree, pid_t pid, uint64_t start,
+                       const std::string& file);
 
 }  // namespace heddle

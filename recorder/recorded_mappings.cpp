@@ -132,7 +132,7 @@ std::string Recorder::map_file(Task& task, const Call& call, event::Syscall& e) 
   const auto bytes = file_bytes(path, a[5], page_up(a[1]));
   if (!bytes) return "a file that is mapped shared cannot be read";
   if (!bytes->empty()) e.file->content = trace_.pin(*bytes);
-  if (!written_by_others(tree(), pid, start)) return {};
+  if (!written_by_others(tree(), pid, start, path)) return {};
   return "a file is mapped shared that another process maps and can write";
 }
 

@@ -243,7 +243,7 @@ std::optional<Exit> ResidentCpu::faulted(TaskContext& context) {
   const uint64_t rip = faults_.fault_rip();
   if (info.si_signo == SIGSEGV && (rip == kLookupMiss || rip == kReturnMiss))
     return transferred(context, rip == kReturnMiss);
-  const auto* origin = cache_.origin_at(rip);
+  const auto origin = cache_.origin_at(rip);
   if (!origin) {
     char where[96];
     std::snprintf(where, sizeof where, "task %u: signal %d at host address 0x%llx", context.task,

@@ -24,7 +24,7 @@ struct Block {
   translator::Landing landing;
   std::span<const translator::ExitSite> exits;  // by offset, as all of these
   std::span<const translator::Link> links;
-  std::span<const translator::Origin> origins;
+  std::span<const uint8_t> origins;  // packed (origins.h)
   std::span<const translator::InnerEntry> inner;
   std::span<const translator::SplitEntry> splits;
   std::span<const translator::IndirectTransfer> indirects;

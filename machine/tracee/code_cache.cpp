@@ -1,10 +1,13 @@
 #include "machine/tracee/code_cache.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
 
 #include "machine/runtime/task_state.h"
+#include "machine/tracee/origins.h"
 #include "machine/tracee/saved_translations.h"
 
 namespace heddle {
@@ -17,6 +20,7 @@ using translator::Translation;
 constexpr uint64_t kReach = uint64_t{0x7f00'0000};  // bytes; a little less than 2 GiB
 constexpr size_t kBatch = 1;                        // guest instructions translated per miss, about
 constexpr size_t kWorthSaving = 32;                 // blocks
+constexpr uint64_t kPresent = 0x2'0000;             // bytes of an arena made present at a time
 
 size_t bit_of(uint64_t key) {
   return key * 0x9e37'79b9'7f4a'7c15 >> 46;  // 18 bits
@@ -86,7 +90,7 @@ PageSource CodeCache::source(const GuestMemory& memory) {
     code_pages_of_ = &memory;
     code_pages_epoch_ = epoch_;
   }
-  return PageSource(memory, epoch_, hashes_, code_pages_);
+  return PageSource(memory, epoch_, hashes_, code_pages_, ahead_now_);
 }
 
 const Block* CodeCache::translate(uint64_t pc, const PageSource& source,
@@ -103,6 +107,7 @@ const Block* CodeCache::translate(uint64_t pc, const PageSource& source,
   const Translation t = translator::translate(source, pc, host, options);
   if (host + t.code.size() > layout::kArenas[arena].end())
     throw std::runtime_error("the code cache is full");
+  make_present(arena, host + t.code.size());
   std::memcpy(writable(host), t.code.data(), t.code.size());
   next_[arena] = host + t.code.size();
   instructions_ += t.instructions;
@@ -118,11 +123,23 @@ const Block* CodeCache::translate(uint64_t pc, const PageSource& source,
   if (t.landing) block.landing = *t.landing;
   block.exits = storage_.keep(std::span(t.exits));
   block.links = storage_.keep(std::span(t.links));
-  block.origins = storage_.keep(std::span(t.origins));
+  block.origins = storage_.keep(std::span<const uint8_t>(pack_origins(t.origins, t.pc)));
   block.inner = storage_.keep(std::span(t.inner));
   block.splits = storage_.keep(std::span(t.splits));
   block.indirects = storage_.keep(std::span(t.indirects));
+  if (planning_) plan_ahead(&block, t.returns_to);
   return &block;
+}
+
+// Many pages at once cost less than a fault at each.
+void CodeCache::make_present(size_t arena, uint64_t end) {
+  uint64_t& present = present_[arena];
+  if (end <= present) return;
+  const auto& range = layout::kArenas[arena];
+  const uint64_t from = std::max(present, next_[arena] & ~uint64_t{0xfff});
+  present = std::min(std::max(end, from + kPresent), range.end()) & ~uint64_t{0xfff};
+  // Where the kernel does not know how, they come by faults.
+  madvise(code_->arenas[arena] + (from - range.start), present - from, MADV_POPULATE_WRITE);
 }
 
 void CodeCache::add_links(const Block* block) {
@@ -141,8 +158,14 @@ void CodeCache::know(uint64_t key, BlockEntry entry) {
   const Block& block = *entry.block;
   for (uint64_t page = block.pc >> 12; page <= (block.end - 1) >> 12; ++page)
     pages_[page].push_back(key);
-  if (const auto in = incoming_.find(key); in != incoming_.end())
-    for (const auto& link : in->second) patch(link.field, entry.address());
+  const auto in = incoming_.find(key);
+  if (in == incoming_.end()) return;
+  for (const auto& link : in->second) {
+    if (ahead_now_)
+      unlinked_.emplace_back(link.field, entry.address());  // the guest may be there
+    else
+      patch(link.field, entry.address());
+  }
 }
 
 void CodeCache::adopt(const Block* block) {
@@ -204,7 +227,9 @@ std::optional<uint64_t> CodeCache::find_saved(uint64_t key, const GuestMemory& m
   if (!saved_) return std::nullopt;
   const auto cluster = saved_->candidate(key);
   if (!cluster || !saved_->verify(*cluster, memory, epoch_, hashes_)) return std::nullopt;
-  for (const auto& pad : saved_->pads(*cluster)) add_pad(pad.pc, pad.host, pad.landing);
+  const auto pads = saved_->pads(*cluster);
+  for (auto& of_kind : pads_) of_kind.reserve(of_kind.size() + pads.size());
+  for (const auto& pad : pads) add_pad(pad.pc, pad.host, pad.landing);
   return saved_->find(key);
 }
 
@@ -357,13 +382,11 @@ const translator::ExitSite* CodeCache::exit_at(uint64_t at) const {
   return site != block->exits.end() && block->host + site->offset == at ? &*site : nullptr;
 }
 
-const Origin* CodeCache::origin_at(uint64_t at) const {
+std::optional<Origin> CodeCache::origin_at(uint64_t at) const {
   Lock lock(mutex_);
   const Block* block = block_at(at);
-  if (!block) return nullptr;
-  const auto next = std::ranges::upper_bound(
-      block->origins, static_cast<uint32_t>(at - block->host), {}, &Origin::offset);
-  return next == block->origins.begin() ? nullptr : &*std::prev(next);
+  if (!block) return std::nullopt;
+  return find_origin(block->origins, block->pc, static_cast<uint32_t>(at - block->host));
 }
 
 // No two arenas have addresses with the same low half.
@@ -431,6 +454,8 @@ std::shared_ptr<CodeCache> CodeCache::copy(std::shared_ptr<SharedCode> own) cons
 void CodeCache::invalidate(uint64_t start, uint64_t size) {
   Lock lock(mutex_);
   ++epoch_;
+  ahead_.clear();
+  unlinked_.clear();
   if (size == 0) return;
   const uint64_t end = start + size;
   // Blocks that were saved become like others first.

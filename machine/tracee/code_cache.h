@@ -57,10 +57,13 @@ class CodeCache final : private translator::KnownEntries {
   // Where the thread that waits with heddle_hot_state::miss_request goes on; nothing where its
   // target is no address at all. The request is done with.
   std::optional<uint64_t> answer_miss(const GuestMemory& memory);
+  // The guest has stopped: nothing is translated until it misses again.
+  void rest();
   // A task of the process with that memory begins to run: nothing is asked yet.
   void begin(std::shared_ptr<const GuestMemory> memory);
-  // Has a thread of the cache's own answer the guest's next misses, while the guest waits, until
-  // there are none for a while. Does nothing on one processor alone.
+  // Translates some of what the last answer leads to, and has a thread of the cache's own do so and
+  // answer the guest's next misses, while the guest waits, until there are none for a while (not on
+  // one processor alone). The guest is stopped.
   void watch();
   // Keeps that thread from reading the guest's memory.
   std::unique_lock<std::recursive_mutex> lock() const { return std::unique_lock(mutex_); }
@@ -72,7 +75,7 @@ class CodeCache final : private translator::KnownEntries {
   const translator::ExitSite* exit_at_low(uint64_t low) const { return exit_at(host_address(low)); }
 
   // Where host address `at` comes from: guest pc and the registers that are spilled there.
-  const translator::Origin* origin_at(uint64_t at) const;
+  std::optional<translator::Origin> origin_at(uint64_t at) const;
 
   // The indirect transfer that is the last to have set heddle_hot_state::transfer.
   const translator::IndirectTransfer* transfer_at(uint64_t transfer) const;
@@ -119,6 +122,7 @@ class CodeCache final : private translator::KnownEntries {
   // Makes the block the one for its pc: links to it and from it.
   void adopt(const Block* block);
   void know(uint64_t key, BlockEntry entry);  // and its pages
+  void make_present(size_t arena, uint64_t end);
   void add_links(const Block* block);
   using Pads = std::unordered_map<uint16_t, std::vector<Pad>>;
   uint64_t enter_pad(uint64_t pc, bool returns, const GuestMemory& memory);
@@ -132,11 +136,15 @@ class CodeCache final : private translator::KnownEntries {
   uint64_t host_address(uint64_t low) const;  // whose low half it is; 0: none
   uint64_t wanted_address() const;
   void answer_misses();  // the thread
+  // What a new block may lead to is to be translated while the guest runs, if the thread has time.
+  void plan_ahead(const Block* block, uint64_t returns_to);
+  bool translate_ahead();  // one of them; false: there is none
 
   mutable std::recursive_mutex mutex_;
   std::shared_ptr<SharedCode> code_;
   translator::Options options_;
-  std::array<uint64_t, layout::kArenas.size()> next_;  // first free host address of each arena
+  std::array<uint64_t, layout::kArenas.size()> next_;       // first free host address of each arena
+  std::array<uint64_t, layout::kArenas.size()> present_{};  // memory up to there is present
   // By arena, in the order of host addresses.
   std::array<std::deque<Block>, layout::kArenas.size()> blocks_;
   BlockStorage storage_;
@@ -161,6 +169,15 @@ class CodeCache final : private translator::KnownEntries {
   std::thread watcher_;
   std::condition_variable_any wake_;
   std::atomic<bool> awake_ = false, ending_ = false;
+  struct Ahead {
+    uint64_t pc;
+    bool lent, loop, returns;
+  };
+  std::deque<Ahead> ahead_;  // the first is the next
+  size_t ahead_left_ = 0;    // blocks to translate ahead until the next miss
+  bool ahead_now_ = false;   // translating ahead: the guest runs
+  bool planning_ = false;
+  std::vector<std::pair<uint64_t, uint64_t>> unlinked_;  // what patch() is to be called with
 };
 
 }  // namespace heddle

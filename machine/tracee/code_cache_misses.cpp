@@ -3,11 +3,15 @@
 
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/code_cache.h"
+#include "machine/tracee/saved_translations.h"
 
 namespace heddle {
 namespace {
 
-constexpr unsigned kIdleTurns = 4000;  // of looking before it sleeps until the next stop for a miss
+constexpr unsigned kIdleTurns =
+    20000;                          // of looking before it sleeps until the next stop for a miss
+constexpr size_t kAhead = 32;       // blocks translated ahead for each miss
+constexpr size_t kMostAhead = 512;  // blocks wanted
 
 uint64_t get(const uint64_t& field) {
   return std::atomic_ref(const_cast<uint64_t&>(field)).load(std::memory_order_acquire);
@@ -16,6 +20,18 @@ uint64_t get(const uint64_t& field) {
 void set(uint64_t& field, uint64_t value) {
   std::atomic_ref(field).store(value, std::memory_order_seq_cst);
 }
+
+// While there is one, what new blocks lead to is noted.
+class Planning {
+ public:
+  explicit Planning(bool& on) : on_(on) { on_ = true; }
+  ~Planning() { on_ = false; }
+  Planning(const Planning&) = delete;
+  Planning& operator=(const Planning&) = delete;
+
+ private:
+  bool& on_;
+};
 
 bool mapped(const GuestMemory& memory, uint64_t address) {
   uint8_t byte;
@@ -27,7 +43,10 @@ bool mapped(const GuestMemory& memory, uint64_t address) {
 std::optional<uint64_t> CodeCache::answer_miss(const GuestMemory& memory) {
   Lock lock(mutex_);
   auto& hot = *code_->hot;
+  for (const auto& [field, target] : std::exchange(unlinked_, {})) patch(field, target);
   uint64_t answer = get(hot.miss_answer);
+  ahead_left_ = kAhead;
+  const Planning planning(planning_);
   if (answer == 0) {
     const uint64_t request = get(hot.miss_request);
     if (request == HEDDLE_MISS_LOOKUP || request == HEDDLE_MISS_RETURN) {
@@ -60,6 +79,50 @@ uint64_t CodeCache::wanted_address() const {
   return site ? site->pc : 0;
 }
 
+void CodeCache::rest() {
+  Lock lock(mutex_);
+  ahead_.clear();
+}
+
+void CodeCache::plan_ahead(const Block* block, uint64_t returns_to) {
+  // The nearest first: the way on, then what is behind a call.
+  for (const auto& link : block->links)
+    ahead_.push_front({link.target, link.lent, link.loop, false});
+  if (returns_to != 0) ahead_.push_front({returns_to, false, false, true});
+  if (ahead_.size() > kMostAhead) ahead_.resize(kMostAhead);
+}
+
+// Code that the guest may be about to want, and that cannot change while it runs. Nothing that it
+// may be executing is written.
+bool CodeCache::translate_ahead() {
+  Lock lock(mutex_);
+  const auto& hot = *code_->hot;
+  while (!ahead_.empty() && ahead_left_ > 0 && watched_ && code_pages_of_ == watched_.get()) {
+    if (get(hot.miss_request) != 0 && get(hot.miss_answer) == 0) return true;
+    const Ahead next = ahead_.front();
+    ahead_.pop_front();
+    if (next.returns ? has_pad(next.pc, true) : find(entry_key(next.pc, next.lent)).has_value())
+      continue;
+    if (saved_ && saved_->candidate(entry_key(next.pc, next.returns || next.lent))) continue;
+    --ahead_left_;
+    ahead_now_ = true;
+    const Planning planning(planning_);
+    try {
+      if (next.returns)
+        enter_return(next.pc, *watched_);
+      else
+        enter(next.pc, next.lent, *watched_, next.loop);
+    } catch (const NotNow&) {
+      // It is translated when it is wanted.
+    } catch (const std::exception&) {
+      ahead_.clear();  // as the supervisor finds out by itself
+    }
+    ahead_now_ = false;
+    return true;
+  }
+  return false;
+}
+
 void CodeCache::begin(std::shared_ptr<const GuestMemory> memory) {
   Lock lock(mutex_);
   if (watched_ != memory) code_pages_of_ = nullptr;
@@ -69,6 +132,13 @@ void CodeCache::begin(std::shared_ptr<const GuestMemory> memory) {
 }
 
 void CodeCache::watch() {
+  {
+    // The stop costs more than this: the misses to come had better not.
+    Lock lock(mutex_);
+    while (translate_ahead()) {
+    }
+    for (const auto& [field, target] : std::exchange(unlinked_, {})) patch(field, target);
+  }
   static const bool alone = std::thread::hardware_concurrency() < 2;
   if (alone) return;
   {
@@ -88,8 +158,10 @@ void CodeCache::answer_misses() {
   auto& hot = *code_->hot;
   while (!ending_) {
     set(hot.miss_watched, 1);
+    bool may_plan = true;
     for (unsigned idle = 0; idle < kIdleTurns && !ending_;) {
       if (get(hot.miss_request) == 0 || get(hot.miss_answer) != 0) {
+        if (may_plan && (may_plan = translate_ahead())) continue;
         _mm_pause();
         ++idle;
         continue;
@@ -101,9 +173,11 @@ void CodeCache::answer_misses() {
         if (get(hot.miss_request) == 0 || get(hot.miss_answer) != 0 || !watched_) continue;
         const uint64_t request = get(hot.miss_request), target = wanted_address();
         const auto answer = answer_miss(*watched_);
+        may_plan = true;
         if (!answer) break;
         // Nothing there, or a guest that was killed meanwhile: the supervisor sees to it.
-        const bool there = mapped(*watched_, target);
+        const bool there =
+            code_pages_.contains(target & ~uint64_t{0xfff}) || mapped(*watched_, target);
         if (!there) invalidate(target & ~uint64_t{0xfff}, 0x2000);
         // Neither can code that may change be watched while the guest does not stop.
         if (!there || watched_->has_unwatched_code()) {

@@ -257,6 +257,7 @@ void GuestCpu::start_syscall(const TaskContext& context, uint64_t number,
 }
 
 std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
+  cache_->rest();
   Exit out;
   out.status = status;
   if (WIFEXITED(status) || WIFSIGNALED(status) || stop_event(status) != 0) return out;
@@ -350,7 +351,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
   if (synchronous(info) && info.si_signo == SIGSEGV && info.si_code == SEGV_ACCERR) {
     const auto address = reinterpret_cast<uint64_t>(info.si_addr);
     if (let_write(address, 1)) {
-      const auto* origin = cache_->origin_at(regs.rip);
+      const auto origin = cache_->origin_at(regs.rip);
       const uint64_t page = address & ~(kCodePage - 1);
       if (origin && cache_->translates(regs.rip, page, kCodePage)) {
         // It may write to what follows it.
@@ -374,7 +375,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       thread_.resume();
       return std::nullopt;
     }
-    if (const auto* origin = cache_->origin_at(regs.rip)) {
+    if (const auto origin = cache_->origin_at(regs.rip)) {
       const auto address = reinterpret_cast<uint64_t>(info.si_addr);
       if (origin->access_log && info.si_signo == SIGSEGV && address - kAccessLogGuard < 0x1000) {
         out.kind = Exit::Kind::log_full;
@@ -435,7 +436,7 @@ void GuestCpu::keep_running(bool soon) {
       state.ticks_end = 0;  // the counters are being filled
     } else {
       const int64_t now = ticks_of(state);
-      const auto* origin = cache_->origin_at(regs.rip);
+      const auto origin = cache_->origin_at(regs.rip);
       // One of 0 is a budget exit under way already.
       const int64_t most = 1 + (origin ? origin->turns : 0);
       if (origin && origin->counting >= 0) {

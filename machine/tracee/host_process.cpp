@@ -279,6 +279,10 @@ void HostProcess::share_code(HostThread& by, SharedCode& code) {
   code.hot->budget_entry = layout::kMissCode + runtime::budget();
   code.lookup_miss = layout::kMissCode + runtime::lookup_miss();
   code.return_miss = layout::kMissCode + runtime::return_miss();
+  // All pages at once cost less than a fault at each; where the kernel does not know how, they
+  // fault.
+  madvise(code.lookup, lookup.size, MADV_POPULATE_WRITE);
+  madvise(code.returns, returns.size, MADV_POPULATE_WRITE);
   std::fill_n(reinterpret_cast<uint64_t*>(code.lookup), lookup.size / sizeof(uint64_t),
               code.lookup_miss);
   std::fill_n(reinterpret_cast<uint64_t*>(code.returns), returns.size / sizeof(uint64_t),

@@ -30,11 +30,13 @@ size_t PageSource::read(uint64_t address, std::span<uint8_t> out) const {
 
 const CodePage& PageSource::get(uint64_t address) const {
   if (last_ && last_address_ == address) return *last_;
+  last_ = nullptr;
   last_address_ = address;
   if (const auto known = pages_.find(address); known != pages_.end())
     return *(last_ = &known->second);
   if (const auto known = changing_.find(address); known != changing_.end())
     return *(last_ = &known->second);
+  if (running_ && !memory_.known_constant_code(address, epoch_)) throw NotNow();
   const bool code = !layout::machines_own(address) && memory_.executable(address, epoch_);
   CodePage& page = (code && !memory_.writable_code(address) ? pages_ : changing_)[address];
   if (code) page.size = memory_.read(address, page.bytes);

@@ -26,14 +26,19 @@ struct CodePage {
 };
 using CodePages = std::unordered_map<uint64_t, CodePage>;
 
+struct NotNow {};
+
 // For one translation, or a few in a row; the guest's memory must not change meanwhile. Does not
 // own what it is given.
 class PageSource final : public translator::CodeSource {
  public:
   // `epoch`: see GuestMemory::executable. What is read is noted in `hashes`; `pages` holds what was
   // read of that memory in that epoch.
-  PageSource(const GuestMemory& memory, uint64_t epoch, PageHashes& hashes, CodePages& pages)
-      : memory_(memory), epoch_(epoch), hashes_(hashes), pages_(pages) {}
+  // `running`: the guest runs meanwhile, and reading other code than such as cannot change without
+  // notice throws NotNow.
+  PageSource(const GuestMemory& memory, uint64_t epoch, PageHashes& hashes, CodePages& pages,
+             bool running = false)
+      : memory_(memory), epoch_(epoch), hashes_(hashes), pages_(pages), running_(running) {}
 
   size_t read(uint64_t address, std::span<uint8_t> out) const override;
 
@@ -44,6 +49,7 @@ class PageSource final : public translator::CodeSource {
   const uint64_t epoch_;
   PageHashes& hashes_;
   CodePages& pages_;
+  const bool running_;
   mutable CodePages changing_;
   mutable const CodePage* last_ = nullptr;
   mutable uint64_t last_address_ = 0;

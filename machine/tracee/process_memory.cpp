@@ -7,9 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
-#include <fstream>
+#include <charconv>
 #include <system_error>
 #include <utility>
 
@@ -174,24 +172,57 @@ bool ProcessMemory::write_as_guest(uint64_t address, std::span<const uint8_t> by
   return read(address, {&byte, 1}) == 1 && process_vm_writev(pid_, &here, 1, &there, 1, 0) == whole;
 }
 
+namespace {
+
+// The kernel gives a page or so at a time; nothing where the process is gone.
+std::string maps_text(pid_t pid) {
+  const int fd = open(("/proc/" + std::to_string(pid) + "/maps").c_str(), O_RDONLY | O_CLOEXEC);
+  std::string text;
+  size_t size = 0;
+  while (fd >= 0) {
+    text.resize(size + 0x4000);
+    const ssize_t got = ::read(fd, text.data() + size, text.size() - size);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    size += static_cast<size_t>(got);
+  }
+  if (fd >= 0) close(fd);
+  text.resize(size);
+  return text;
+}
+
+}  // namespace
+
 std::vector<MapsEntry> read_maps(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/maps");
+  const std::string text = maps_text(pid);
   std::vector<MapsEntry> entries;
-  std::string line;
-  while (std::getline(in, line)) {
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  const auto number = [&](int base) {
+    uint64_t value = 0;
+    at = std::from_chars(at, end, value, base).ptr;
+    if (at != end) ++at;  // what separates it from the next
+    return value;
+  };
+  // start-end prot offset major:minor inode path (proc_pid_maps(5))
+  while (at < end) {
     MapsEntry e;
-    char prot[5] = {};
-    int path_at = 0;
-    unsigned major = 0, minor = 0;
-    if (std::sscanf(line.c_str(), "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %x:%x %" SCNu64 " %n",
-                    &e.start, &e.end, prot, &e.offset, &major, &minor, &e.inode, &path_at) < 7)
-      continue;
-    e.device = uint64_t{major} << 32 | minor;
-    e.prot = (prot[0] == 'r' ? PROT_READ : 0) | (prot[1] == 'w' ? PROT_WRITE : 0) |
-             (prot[2] == 'x' ? PROT_EXEC : 0);
-    e.shared = prot[3] == 's';
-    e.path = line.substr(static_cast<size_t>(path_at));
+    e.start = number(16);
+    e.end = number(16);
+    if (end - at < 5) break;
+    e.prot = (at[0] == 'r' ? PROT_READ : 0) | (at[1] == 'w' ? PROT_WRITE : 0) |
+             (at[2] == 'x' ? PROT_EXEC : 0);
+    e.shared = at[3] == 's';
+    at += 5;
+    e.offset = number(16);
+    const uint64_t major = number(16);
+    e.device = major << 32 | number(16);
+    const char* line = std::find(at, end, '\n');
+    e.inode = number(10);
+    at = std::find_if(std::min(at, line), line, [](char c) { return c != ' '; });
+    e.path.assign(at, line);
     entries.push_back(std::move(e));
+    at = line == end ? end : line + 1;
   }
   return entries;
 }

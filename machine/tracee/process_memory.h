@@ -38,6 +38,9 @@ class ProcessMemory final : public GuestMemory {
   bool write(uint64_t address, std::span<const uint8_t> bytes) override;
   bool executable(uint64_t address, uint64_t epoch) const override;
   bool writable_code(uint64_t address) const override;
+  bool known_constant_code(uint64_t address, uint64_t epoch) const override {
+    return epoch == epoch_ && !writable_code(address);
+  }
   bool has_unwatched_code() const override { return !unwatched_.empty(); }
   bool write_as_guest(uint64_t address, std::span<const uint8_t> bytes) override;
 

@@ -149,8 +149,10 @@ std::unique_ptr<SavedTranslations> SavedTranslations::read(const std::string& pa
     return nullptr;
   for (size_t i = 0; i < kArenas; ++i) {
     const auto bytes = file->array<uint8_t>(header.code[i]);
-    if (!bytes.empty())
-      std::memcpy(code.arenas[i] + layout::kHotStateSize, bytes.data(), bytes.size());
+    if (bytes.empty()) continue;
+    uint8_t* to = code.arenas[i] + layout::kHotStateSize;
+    madvise(to, bytes.size(), MADV_POPULATE_WRITE);  // or by faults
+    std::memcpy(to, bytes.data(), bytes.size());
   }
   std::unique_ptr<SavedTranslations> saved(new SavedTranslations);
   saved->states_.resize(file->clusters().size(), State::unknown);
@@ -190,7 +192,7 @@ const Block* SavedTranslations::block(uint32_t index) {
   out.landing = in.landing;
   out.exits = file_->array<translator::ExitSite>(h.exits).subspan(in.exits, in.exit_count);
   out.links = file_->array<translator::Link>(h.links).subspan(in.links, in.link_count);
-  out.origins = file_->array<translator::Origin>(h.origins).subspan(in.origins, in.origin_count);
+  out.origins = file_->array<uint8_t>(h.origins).subspan(in.origins, in.origin_count);
   out.inner = file_->array<translator::InnerEntry>(h.inner).subspan(in.inner, in.inner_count);
   out.splits = file_->array<translator::SplitEntry>(h.splits).subspan(in.splits, in.split_count);
   out.indirects = file_->array<translator::IndirectTransfer>(h.indirects)
@@ -417,7 +419,7 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   std::vector<SavedBlock> blocks;
   std::vector<translator::ExitSite> exits;
   std::vector<translator::Link> links;
-  std::vector<translator::Origin> origins;
+  std::vector<uint8_t> origins;
   std::vector<translator::InnerEntry> inner;
   std::vector<translator::SplitEntry> splits;
   std::vector<translator::IndirectTransfer> indirects;

@@ -138,6 +138,12 @@ Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Op
         "a block");
   check(code_.attach(&a_), "a block");
   t_.pc = pc;
+  // Most blocks have no more; growing in steps takes longer than to emit one.
+  t_.origins.reserve(48);
+  t_.inner.reserve(16);
+  t_.exits.reserve(8);
+  t_.links.reserve(8);
+  links_.reserve(8);
 }
 
 Translation Block::translate() {

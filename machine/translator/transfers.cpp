@@ -291,6 +291,7 @@ bool Block::transfer(const Instruction& in) {
       }
       return true;
     case ZYDIS_MNEMONIC_CALL:
+      t_.returns_to = in.next();
       if (in.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         const uint64_t target = direct_target(in);
         push_return_address(in.next());

@@ -179,6 +179,7 @@ struct Translation {
   std::vector<IndirectTransfer> indirects;  // by offset
   std::optional<Landing> landing;
   uint32_t instructions = 0;
+  uint64_t returns_to = 0;  // behind the call that the block ends with; 0: none
 };
 
 struct Stop {
