@@ -9,7 +9,6 @@
 #include "recorder/exec_snapshot.h"
 #include "recorder/inherited_signals.h"
 #include "recorder/special_instructions.h"
-#include "trace_format/logged_calls.h"
 
 namespace heddle {
 namespace {
@@ -82,17 +81,10 @@ uint64_t Recorder::now_ns() const {
 void Recorder::drain() {
   const auto entries = log_->entries();
   if (entries.empty()) return;
-  const auto count = undrained();
+  const auto count = log_->count();
   trace_.append_calls(entries, count, now_ns());
   drained_ += count;
   log_->clear(trace_.events());
-}
-
-uint64_t Recorder::undrained() const {
-  const auto count = entry_count(log_->entries());
-  if (count) return *count;
-  throw std::logic_error("event " + std::to_string(trace_.events()) +
-                         " or one behind it: its entry in the log of system calls is damaged");
 }
 
 Event& Recorder::append(const Task& task, EventBody body, const Registers* registers) {
@@ -148,8 +140,7 @@ int Recorder::run() {
 
 // Nobody can run: sleep until a call completes.
 void Recorder::wait_in_kernel() {
-  drain();
-  trace_.flush();
+  if (options_.max_bytes != 0) trace_.flush();  // for its size
   int status = 0;
   const pid_t tid = waitpid(-1, &status, __WALL);
   if (tid < 0) {
@@ -198,7 +189,8 @@ void Recorder::run_slice(Task& task) {
       if (task.context.ticks >= task.next_hash) hash_state(task);
       end = std::min(end, task.next_hash);
     }
-    task.cpu->grant_calls(may_be_served(task) ? kSliceCalls - calls() : 0);
+    const uint64_t share = tasks_.size() == 1 ? ~uint64_t{0} : kSliceCalls;
+    task.cpu->grant_calls(may_be_served(task) ? share - std::min(share, calls()) : 0);
     task.cpu->start(task.context, end - task.context.ticks);
     std::optional<Exit> exit;
     while (!exit) {
@@ -223,7 +215,12 @@ void Recorder::run_slice(Task& task) {
         // A signal that is held comes before the call: it could not end one that waits.
         const Place at = task.context.place();
         deliver_pending(task);
-        if (!ended_ && task.context.place() == at) syscall(task, exit->waits);
+        if (ended_ || task.context.place() != at) break;
+        // The log was full, or the calls granted were used up: the runtime may make it yet.
+        if (exit->again && log_->count() != 0)
+          drain();
+        else
+          syscall(task, exit->waits);
         break;
       }
       case Exit::Kind::special: {
@@ -249,7 +246,7 @@ void Recorder::run_slice(Task& task) {
     }
     if (ended_ || task.state != State::ready) return;
     take_completed_calls();
-    if (task.context.ticks < slice_end && ++stops < kSliceStops && calls() < kSliceCalls) continue;
+    if (task.context.ticks < slice_end && ++stops < kSliceStops && calls() < share) continue;
     if (!ready_.empty()) {
       append(task, event::Switch{ready_.front()});
       ready_.push_back(task.id);

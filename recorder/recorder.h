@@ -64,7 +64,7 @@ class Recorder {
   // How often a thread of the program stopped for the supervisor, and how many system calls did
   // without.
   uint64_t stops() const { return stops_; }
-  uint64_t logged_calls() const { return drained_ + undrained(); }
+  uint64_t logged_calls() const { return drained_ + log_->count(); }
   Ticks ticks() const;  // of all tasks together, those that have ended too
   // Why a replay may differ: the first reason; and all, with the first event of each.
   const std::optional<std::string>& tainted() const { return tainted_; }
@@ -93,7 +93,6 @@ class Recorder {
   void hash_state(Task& task);
   void drain();
   bool may_be_served(const Task& task) const;
-  uint64_t undrained() const;  // calls in the log
   uint64_t now_ns() const;
   void bury(Task& task);
 

@@ -12,7 +12,8 @@ namespace heddle {
 
 class TraceTail {
  public:
-  static constexpr size_t kSize = 128 << 10;  // bytes of the file
+  // Bytes of each half: a chunk that is being written, and one that grows.
+  static constexpr size_t kHalf = 1 << 20;
 
   // Creates `file` with its space allocated. Throws std::system_error.
   explicit TraceTail(const std::filesystem::path& file);
@@ -20,17 +21,24 @@ class TraceTail {
   TraceTail(const TraceTail&) = delete;
   TraceTail& operator=(const TraceTail&) = delete;
 
-  // Adds one event as encode() made it. False, and nothing happens, where there is no room.
+  // Adds one event as encode() made it to the current half. False, and nothing happens, where there
+  // is no room.
   bool append(std::span<const uint8_t> encoded);
+  // Empties both halves.
   void clear();
+  // The other half is the current one, and empty. The events in it must be in chunks.
+  void turn();
 
   // The events in `file` from number `next` on; nothing where there is no file. Throws TraceError
   // where it is damaged.
   static std::vector<Event> read(const std::filesystem::path& file, uint64_t next);
 
  private:
+  void commit();
+
   uint8_t* bytes_ = nullptr;
-  uint32_t used_ = 0;  // bytes of records
+  size_t half_ = 0;
+  uint32_t used_ = 0;  // bytes of records in the current half
 };
 
 }  // namespace heddle

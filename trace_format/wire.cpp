@@ -275,11 +275,10 @@ void encode_calls(std::span<const uint8_t> entries, uint64_t first_event, uint64
                   std::vector<uint8_t>& out) {
   const CallsHeader header{kCalls | static_cast<uint32_t>(sizeof header + entries.size()), 0,
                            first_event, time_ns};
+  const auto* bytes = reinterpret_cast<const uint8_t*>(&header);
+  out.insert(out.end(), bytes, bytes + sizeof header);
   size_t at = out.size();
-  out.resize(at + sizeof header + entries.size());
-  std::memcpy(out.data() + at, &header, sizeof header);
-  at += sizeof header;
-  std::memcpy(out.data() + at, entries.data(), entries.size());
+  out.insert(out.end(), entries.begin(), entries.end());
   // The record's own checksum is for all of them.
   while (at < out.size()) {
     uint32_t size = 0;

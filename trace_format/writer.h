@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "trace_format/chunk_file.h"
 #include "trace_format/event.h"
 #include "trace_format/file_store.h"
 #include "trace_format/trace_tail.h"
@@ -18,7 +19,8 @@ namespace heddle {
 // Append-only. What append() returned from survives the death of the writer, in the file `tail`;
 // what flush() returned from is in the file `events`. Where the system refuses a write (disk full,
 // say) the trace keeps what was appended before, failure() says why, and all that is appended later
-// is dropped: the program is at a place that has an event, whatever becomes of it.
+// is dropped: the program is at a place that has an event, whatever becomes of it. Chunks are
+// compressed and written by another thread; append() waits for it where it falls behind.
 class TraceWriter {
  public:
   // Creates `directory` (mode 0700), which must not exist or be empty. Throws std::system_error.
@@ -41,10 +43,10 @@ class TraceWriter {
   std::string pin(std::span<const uint8_t> contents);
 
   // Why nothing is written any more: the file and the system's words.
-  const std::optional<std::string>& failure() const { return failure_; }
+  const std::optional<std::string>& failure() const { return file_ ? file_->failure() : failure_; }
 
   uint64_t events() const { return next_; }
-  uint64_t bytes() const { return bytes_; }  // written to the events file
+  uint64_t bytes() const { return file_ ? file_->bytes() : bytes_; }  // of the events file
   const std::filesystem::path& directory() const { return directory_; }
   // Where a recorder keeps the log of calls served in the tracee (trace_format/syscall_log.h),
   // whose entries are the events after those appended here.
@@ -52,21 +54,21 @@ class TraceWriter {
 
  private:
   void keep(size_t at);
-  bool write_chunk(uint16_t kind, const std::vector<uint8_t>& payload, uint64_t first,
-                   uint32_t count);
+  void pass_on();
+  Chunk take_pending();
 
   std::string pinned(const std::function<std::string()>& pin);
-  void give_up(const std::string& why);
 
   std::filesystem::path directory_;
   std::unique_ptr<FileStore> files_;
-  int fd_ = -1;
-  std::unique_ptr<TraceTail> tail_;  // holds what pending_ does
+  std::unique_ptr<ChunkFile> file_;  // null after finish()
+  std::unique_ptr<TraceTail> tail_;  // its current half holds what pending_ does
   std::vector<uint8_t> pending_;
   uint64_t next_ = 0;
   uint64_t pending_first_ = 0;
-  uint64_t bytes_ = 0;
-  std::optional<std::string> failure_;
+  uint64_t passed_on_ = 0;  // the chunk that the other half holds: ChunkFile's number; 0: none
+  uint64_t bytes_ = 0;      // of a file that was finished
+  std::optional<std::string> failure_;  // likewise
 };
 
 }  // namespace heddle

@@ -43,8 +43,13 @@ INLINE struct decision decline(void) {
   return (struct decision){kDecline, 0};
 }
 
+INLINE int would_wait(struct heddle_task_state* state) {
+  state->planned.left = HEDDLE_LEFT_WAITS;
+  return 1;
+}
+
 INLINE struct decision wait(struct heddle_task_state* state) {
-  state->planned.waits = 1;
+  would_wait(state);
   return decline();
 }
 
@@ -454,11 +459,9 @@ INLINE int leave(struct heddle_task_state* state, int64_t result) {
   const uint64_t descriptor = state->saved[RDI];
   switch (result) {
     case 0:
-      state->planned.waits = (retry & kRetryZero) != 0;
-      return state->planned.waits;
+      return (retry & kRetryZero) && would_wait(state);
     case -kAgain:
-      state->planned.waits = (retry & kRetryWait) && !nonblocking(descriptor);
-      return state->planned.waits;
+      return (retry & kRetryWait) && !nonblocking(descriptor) && would_wait(state);
     case -kFault: /* how much was written is the supervisor's to find out */
       return 1;
     case -kPipe:

@@ -98,14 +98,18 @@ INLINE void touch(const struct heddle_planned_effect* effect) {
 }
 
 INLINE struct decision record(struct heddle_task_state* state, const struct heddle_log* log) {
-  state->planned.waits = 0;
+  state->planned.left = HEDDLE_LEFT_FULL;
   if (state->calls_left == 0) return decline();
+  state->planned.left = HEDDLE_LEFT_KIND;
   const struct decision decision = decide(state);
   if (decision.act == kDecline) return decision;
   uint64_t size = sizeof(struct heddle_log_entry) + sizeof(struct heddle_log_effect);
   for (uint32_t i = 0; i < state->planned.count; ++i)
     size += sizeof(struct heddle_log_effect) + 8 + state->planned.effects[i].room;
-  if (size > log->capacity - (uint32_t)log->used) return decline();
+  if (size > log->capacity - (uint32_t)log->used) {
+    state->planned.left = HEDDLE_LEFT_FULL;
+    return decline();
+  }
   for (uint32_t i = 0; i < state->planned.count; ++i) touch(&state->planned.effects[i]);
   --state->calls_left;
   state->planned.ticks = ticks();

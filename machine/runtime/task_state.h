@@ -16,9 +16,16 @@ struct heddle_planned_effect {
 
 enum { HEDDLE_PLANNED_EFFECTS = 8 };
 
+/* Why a call was left to the supervisor. */
+enum heddle_left {
+  HEDDLE_LEFT_KIND = 0, /* it is not one that the runtime makes */
+  HEDDLE_LEFT_WAITS,    /* it has been tried, and would wait */
+  HEDDLE_LEFT_FULL,     /* there is no room in the log, or no call granted */
+};
+
 struct heddle_planned_call {
   uint64_t ticks; /* of the task at the call */
-  uint64_t waits; /* the call was left to the supervisor since it would wait */
+  uint64_t left;  /* enum heddle_left */
   uint32_t count; /* of effects */
   uint32_t retry; /* enum heddle_retry: results that leave the call to the supervisor */
   struct heddle_planned_effect effects[HEDDLE_PLANNED_EFFECTS];

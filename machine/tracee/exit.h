@@ -27,6 +27,7 @@ struct Exit {
   siginfo_t info{};
   const translator::ExitSite* site = nullptr;
   bool waits = false;  // syscall: the runtime tried it, and it would wait
+  bool again = false;  // syscall: the runtime had no room to log it, or no call left
 };
 
 // The exit that the task takes at `site` with its state settled there: not for link and returned. A

@@ -344,7 +344,10 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
       }
       settle(pc, site->spills, site->phase);
       out = exit_of(*site, context, memory);
-      if (site->kind == ExitKind::syscall) out.waits = state.planned.waits != 0;
+      if (site->kind == ExitKind::syscall) {
+        out.waits = state.planned.left == HEDDLE_LEFT_WAITS;
+        out.again = state.planned.left == HEDDLE_LEFT_FULL;
+      }
       return out;
     }
   }

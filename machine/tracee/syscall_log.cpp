@@ -9,6 +9,8 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "trace_format/logged_calls.h"
+
 namespace heddle {
 
 static_assert(SyscallLog::kSize <= layout::kSyscallLog.size);
@@ -64,7 +66,22 @@ std::span<const uint8_t> SyscallLog::entries() const {
   return {reinterpret_cast<const uint8_t*>(log_ + 1), used};
 }
 
+uint64_t SyscallLog::count() {
+  const auto all = entries();
+  while (counted_bytes_ < all.size()) {
+    const auto size = entry_size(all.subspan(counted_bytes_));
+    if (!size)
+      throw std::logic_error("event " + std::to_string(log_->first_event + counted_) +
+                             ": its entry in the log of system calls is damaged");
+    counted_bytes_ += *size;
+    ++counted_;
+  }
+  return counted_;
+}
+
 void SyscallLog::clear(uint64_t first_event) {
+  counted_bytes_ = 0;
+  counted_ = 0;
   __atomic_store_n(&log_->used, heddle_log_count(0), __ATOMIC_RELEASE);
   log_->first_event = first_event;
 }

@@ -27,12 +27,16 @@ class SyscallLog {
   // The committed entries, oldest first, one after another. Whoever may write to the log must be
   // stopped.
   std::span<const uint8_t> entries() const;
+  // How many they are. Throws where one is damaged.
+  uint64_t count();
   // Empties it; the next entry is going to be the event of that number.
   void clear(uint64_t first_event);
 
  private:
   std::filesystem::path path_;
   heddle_log* log_ = nullptr;
+  uint32_t counted_bytes_ = 0;  // of entries that have been counted
+  uint64_t counted_ = 0;
 };
 
 }  // namespace heddle

@@ -166,10 +166,10 @@ void join(Random& random, const Chunk& c, Bytes& file) {
   std::memcpy(file.data() + at, &header, sizeof header);
 }
 
-// Checksums that fit the records of a damaged tail: a header of 16 bytes, then checksum, length and
+// Checksums that fit the records of a damaged tail: a header of 24 bytes, then checksum, length and
 // event of each.
 void mend_tail(Bytes& tail) {
-  for (size_t at = 16; at + 12 <= tail.size();) {
+  for (size_t at = 24; at + 12 <= tail.size();) {
     uint32_t length;
     std::memcpy(&length, tail.data() + at + 8, sizeof length);
     if (length == 0 || length > tail.size() - at - 12) return;

@@ -9,6 +9,8 @@
 
 #include "trace_format/logged_calls.h"
 #include "trace_format/reader.h"
+#include "trace_format/trace_tail.h"
+#include "trace_format/wire.h"
 #include "trace_format/writer.h"
 
 namespace heddle {
@@ -134,7 +136,7 @@ TEST_F(Salvage, EntriesThatWereDrainedAreEventsOfTheTail) {
 TEST_F(Salvage, EntriesThatWereDrainedAreEventsOfAChunk) {
   TraceWriter writer(directory_);
   std::vector<uint8_t> entries;
-  constexpr uint64_t kMany = 2000;  // more than the tail has room for
+  constexpr uint64_t kMany = 8000;  // more than the tail has room for
   for (uint64_t n = 0; n < kMany; ++n) ASSERT_TRUE(append_entry(clock_read(n), entries));
   writer.append_calls(entries, kMany, 0);
   writer.append(clock_read(kMany));
@@ -148,6 +150,36 @@ TEST_F(Salvage, EntriesThatWereDrainedAreEventsOfAChunk) {
 TEST_F(Salvage, WhatWasAppendedIsThereWithoutAFlush) {
   write(4, 10);
   expect_events(10);
+}
+
+// Chunks that are not written yet are in the one half of the tail, what follows in the other.
+TEST_F(Salvage, BothHalvesOfTheTailAreRead) {
+  constexpr uint64_t kMany = 6000;
+  for (uint64_t end = kMany; end < kMany + 3; ++end) {
+    fs::remove_all(directory_);
+    write(0, end);
+    expect_events(end);
+    EXPECT_GT(fs::file_size(directory_ / "events"), 0u);
+  }
+}
+
+TEST_F(Salvage, AHalfOfTheTailFollowsTheOther) {
+  const auto tail_of = [&](uint64_t turned_at, uint64_t end) {
+    fs::remove_all(directory_);
+    fs::create_directories(directory_);
+    put(directory_ / "events", {});
+    TraceTail tail(directory_ / "tail");
+    for (uint64_t n = 0; n < end; ++n) {
+      std::vector<uint8_t> encoded;
+      encode(clock_read(n), encoded);
+      if (n == turned_at) tail.turn();
+      ASSERT_TRUE(tail.append(encoded));
+    }
+  };
+  tail_of(3, 7);
+  expect_events(7);
+  tail_of(0, 5);
+  expect_events(5);
 }
 
 TEST_F(Salvage, TheTailMayHoldEventsThatAreInAChunkAlready) {
@@ -222,7 +254,7 @@ TEST_F(Salvage, ADamagedTailIsAnError) {
   write(4, 6);
   size_t used = 0;
   std::memcpy(&used, bytes_of(directory_ / "tail").data() + 8, 4);
-  expect_damage_shows(directory_, directory_ / "tail", 16 + used);
+  expect_damage_shows(directory_, directory_ / "tail", 24 + used);
 }
 
 TEST_F(Salvage, ADamagedLogIsAnError) {
