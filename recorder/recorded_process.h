@@ -32,6 +32,7 @@ struct RecordedProcess {
   pid_t pid = 0;
   std::shared_ptr<RecordedSpace> space;
   SignalState signals;
+  bool stopped = false;         // by a signal, as far as is known: its ready tasks are to be parked
   bool own_descriptors = true;  // not shared with a process whose memory is another, or the reverse
 };
 
@@ -45,6 +46,7 @@ struct RecordedCall {
   Registers before;
   const Syscall* entry = nullptr;
   int64_t result = 0;
+  bool stopped = false;      // the process was stopped meanwhile
   bool interrupted = false;  // ended by us for a signal; result is the kernel's -ERESTART*
 };
 
@@ -52,6 +54,7 @@ struct RecordedTask {
   enum class State : uint8_t {
     ready,      // may have the token
     in_kernel,  // in a system call: `call`, or vfork if there is none
+    stopped,    // with its process, by a signal; the thread listens for what continues it
     done,       // ended
   };
 

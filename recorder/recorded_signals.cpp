@@ -58,14 +58,16 @@ void Recorder::end_by(Task& task, const SignalInfo& info, bool synchronous) {
 }
 
 void Recorder::deliver_pending(Task& task) {
-  while (!ended_ && task.state == State::ready) {
+  while (!ended_ && task.state == State::ready && !task.process->stopped) {
     const auto info = task.signals().take(task.id);
     if (!info) break;
     spdlog::debug("task {} takes signal {}", task.id, info->number);
     switch (task.signals().disposition(info->number)) {
       case SignalState::Disposition::ignore:
       case SignalState::Disposition::resume:
+        continue;
       case SignalState::Disposition::stop:
+        stop(task, info->number);
         continue;
       case SignalState::Disposition::handle:
         if (handle(task, *info, false)) continue;
@@ -77,7 +79,7 @@ void Recorder::deliver_pending(Task& task) {
         return;
     }
   }
-  if (task.state == State::ready) restore_mask(task);
+  if (task.state == State::ready && !task.process->stopped) restore_mask(task);
 }
 
 // As the kernel's force_sig: a signal that cannot be put off.

@@ -90,7 +90,8 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
       if (call_stopped(task, *status)) break;
     }
   }
-  while (!blocking && task.state == State::in_kernel) call_stopped(task, task.cpu->thread().wait());
+  while (!blocking && task.state == State::in_kernel && !task.process->stopped)
+    call_stopped(task, task.cpu->thread().wait());
   if (task.state == State::ready) {
     if (task.call) write_call(task);
     deliver_pending(task);
@@ -163,7 +164,15 @@ bool Recorder::call_stopped(Task& task, int status) {
     if (thread.tid() == task.process->pid) process_gone(task, status);
     return false;
   }
+  if (task.state == State::stopped) return woken(task, status);
+  if (is_group_stop(status)) {
+    task.process->stopped = true;
+    if (task.call) task.call->stopped = true;
+    thread.listen();
+    return false;
+  }
   if (stop_event(status) != 0) {
+    if (stop_event(status) == PTRACE_EVENT_STOP) task.process->stopped = false;
     thread.resume();
     return false;
   }
@@ -180,6 +189,10 @@ bool Recorder::call_stopped(Task& task, int status) {
   const uint64_t mask =
       task.saved_mask && !in_call(regs) ? *task.saved_mask : task.signals().mask(task.id);
   const bool ends_calls = task.signals().interrupts(info.si_signo, mask);
+  if (task.signals().disposition(info.si_signo) == SignalState::Disposition::stop) {
+    thread.resume(info.si_signo);
+    return false;
+  }
   if (task.signals().disposition(info.si_signo) != SignalState::Disposition::ignore)
     post(task, info);
   if (!task.call) {
@@ -206,8 +219,9 @@ void Recorder::interrupt(Task& task, int signal, bool ends_calls, user_regs_stru
   if (!in_call(regs)) return;
   if (!ends_calls) {
     // The kernel makes the call again by itself where it can. Where it cannot, the program would
-    // see EINTR for a signal that it ignores, which only a traced program is told of.
-    if (code != -EINTR) return;
+    // see EINTR for a signal that it ignores, which only a traced program is told of; unless it was
+    // stopped meanwhile.
+    if (code != -EINTR || task.call->stopped) return;
     regs.rax = regs.orig_rax;
     regs.rip = HostProcess::kSyscallInstruction;
     task.cpu->thread().set_registers(regs);

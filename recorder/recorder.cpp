@@ -161,11 +161,11 @@ void Recorder::take_completed_calls() {
   // One that was killed takes its process out of tasks_.
   std::vector<Task*> waiting;
   for (auto& [id, task] : tasks_)
-    if (task->state == State::in_kernel) waiting.push_back(task.get());
+    if (waits(*task)) waiting.push_back(task.get());
   for (Task* task : waiting) {
     int status = 0;
-    if (task->state == State::in_kernel &&
-        waitpid(task->thread().tid(), &status, __WALL | WNOHANG) > 0 && call_stopped(*task, status))
+    if (waits(*task) && waitpid(task->thread().tid(), &status, __WALL | WNOHANG) > 0 &&
+        call_stopped(*task, status))
       ready_.push_back(task->id);
   }
 }
@@ -184,6 +184,11 @@ void Recorder::run_slice(Task& task) {
   uint64_t first_call = logged_calls();
   const auto calls = [&] { return logged_calls() - first_call; };
   while (!ended_ && task.state == State::ready) {
+    if (task.process->stopped) {
+      park(task);
+      deliver_pending(task);
+      continue;
+    }
     Ticks end = slice_end;
     if (options_.hash_every != 0) {
       if (task.context.ticks >= task.next_hash) hash_state(task);
@@ -196,8 +201,12 @@ void Recorder::run_slice(Task& task) {
     while (!exit) {
       ++stops_;
       exit = task.cpu->stopped(task.cpu->thread().wait(), task.context);
-      if (exit && exit->kind == Exit::Kind::signal) {
-        post(task, exit->info);
+      const bool stopped = exit && is_group_stop(exit->status);
+      if (stopped || (exit && exit->kind == Exit::Kind::signal)) {
+        if (stopped)
+          task.process->stopped = true;
+        else
+          post(task, exit->info);
         // One that the last call has let in comes before anything else.
         if (task.cpu->at_start()) {
           exit->kind = Exit::Kind::budget;
@@ -215,7 +224,9 @@ void Recorder::run_slice(Task& task) {
         // A signal that is held comes before the call: it could not end one that waits.
         const Place at = task.context.place();
         deliver_pending(task);
-        if (ended_ || task.context.place() != at) break;
+        if (ended_ || task.state != State::ready || task.process->stopped ||
+            task.context.place() != at)
+          break;
         // The log was full, or the calls granted were used up: the runtime may make it yet.
         if (exit->again && log_->count() != 0)
           drain();

@@ -89,6 +89,10 @@ class Recorder {
   void run_slice(Task& task);
   void wait_in_kernel();
   void take_completed_calls();
+  // Does its thread report by itself when it can go on?
+  static bool waits(const Task& task) {
+    return task.state == State::in_kernel || task.state == State::stopped;
+  }
   Event& append(const Task& task, EventBody body, const Registers* registers = nullptr);
   void hash_state(Task& task);
   void drain();
@@ -150,6 +154,13 @@ class Recorder {
   void release_process(Process& process, const std::vector<Task*>& members);
   int wait_natively();
   void pass_on_signals();
+
+  // stopped_processes.cpp
+  void stop(Task& task, int signal);
+  void park(Task& task);
+  bool halt(Task& task, int signal);
+  bool woken(Task& task, int status);
+  bool is_continued(Task& task);
 
   // recorded_signals.cpp
   void deliver_pending(Task& task);

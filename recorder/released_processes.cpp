@@ -75,6 +75,12 @@ bool Recorder::release_all(const std::string& reason) {
     if (task->state == State::in_kernel) recall(*task);
   std::set<std::shared_ptr<Process>> processes;
   for (const auto& [id, task] : tasks_) {
+    // It stops again, where its process still is, when it is detached.
+    if (task->state == State::stopped) {
+      task->thread().interrupt();
+      task->thread().wait();
+      task->state = State::ready;
+    }
     if (task->call) write_call(*task);
     processes.insert(task->process);
   }

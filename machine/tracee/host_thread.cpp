@@ -102,6 +102,10 @@ bool is_signal_stop(int status, int signal) {
   return WIFSTOPPED(status) && (status >> 8) == signal;
 }
 
+bool is_group_stop(int status) {
+  return stop_event(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP;
+}
+
 int stop_event(int status) {
   return WIFSTOPPED(status) ? status >> 16 : 0;
 }

@@ -60,6 +60,8 @@ class HostThread {
 
 // True where `status` is a signal-delivery-stop of that signal (not a ptrace event stop).
 bool is_signal_stop(int status, int signal);
+// True where `status` says that a signal has stopped the thread's process (not the thread alone).
+bool is_group_stop(int status);
 // The ptrace event (PTRACE_EVENT_*) of a stop, or 0.
 int stop_event(int status);
 

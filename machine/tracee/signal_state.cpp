@@ -120,6 +120,16 @@ void SignalState::executed(TaskId task) {
 }
 
 void SignalState::post(TaskId task, const SignalInfo& info) {
+  // One that stops takes back one that continues, and the reverse, whoever they were for.
+  const auto stops = [](int signal) {
+    return signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU;
+  };
+  const auto taken_back = [&](const SignalInfo& other) {
+    return info.number == SIGCONT ? stops(other.number)
+                                  : stops(info.number) && other.number == SIGCONT;
+  };
+  std::erase_if(shared_, taken_back);
+  for (auto& [id, own] : tasks_) std::erase_if(own.pending, taken_back);
   auto& queue = task == 0 ? shared_ : tasks_.at(task).pending;
   if (info.number < 32)
     for (const auto& pending : queue)
