@@ -29,6 +29,10 @@ bool is_error(int64_t result) {
   return result < 0 && result > -4096;
 }
 
+bool logs(const translator::Options& options) {
+  return options.log_accesses || options.log_locked || options.calls;
+}
+
 }  // namespace
 
 Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options,
@@ -53,7 +57,8 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
     }
     if (is_error(got)) refuse(got, "placing the mapping " + mapping.path);
   }
-  if (options.log_accesses || options.calls) place_access_log();
+  if (logs(options)) place_access_log();
+  place_lines(options.filter);
   if (options.runtime_syscalls) {
     const uint64_t size = page_up(sizeof(heddle_log) + kAnswers);
     const int64_t got =
@@ -79,9 +84,15 @@ void Guest::place_access_log() {
   if (is_error(got)) refuse(got, "placing the access log");
 }
 
+void Guest::place_lines(translator::AccessFilter filter) {
+  lines_.reset();
+  if (filter != translator::AccessFilter::none)
+    lines_ = std::make_unique<LineTable>(process_, filter);
+}
+
 void Guest::translate_with(const translator::Options& options) {
-  const bool logs = cache_->options().log_accesses || cache_->options().calls;
-  if (!logs && (options.log_accesses || options.calls)) place_access_log();
+  if (!logs(cache_->options()) && logs(options)) place_access_log();
+  place_lines(options.filter);
   auto fresh = std::make_shared<CodeCache>(process_.renew_code(process_.thread()), options);
   cpu_->use(*fresh);
   cache_ = std::move(fresh);
@@ -112,6 +123,7 @@ std::unique_ptr<Guest> Guest::copied() {
   copy->brk_start_ = brk_start_;
   copy->brk_ = brk_;
   copy->shared_ = shared_;
+  if (lines_) LineTable::hide(copy->process_);
   copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, *cache_, copy->process_.thread(), 1);
   return copy;
 }

@@ -86,6 +86,11 @@ class HostProcess {
   // Likewise, with no translations in it.
   std::shared_ptr<SharedCode> renew_code(HostThread& by);
 
+  // Memory at each of `places` that both can map: its file, of `size` bytes and empty, which is the
+  // caller's.
+  int share_file(HostThread& by, std::span<const uint64_t> places, uint64_t size,
+                 uint64_t guest_prot);
+
   // Runs a system call in the stopped thread `by` and gives its result; the thread's registers are
   // as before. Needs install() (or a place to execute from: see cpp).
   int64_t remote_syscall(HostThread& by, uint64_t number, std::array<uint64_t, 6> arguments);
@@ -113,7 +118,7 @@ class HostProcess {
   }
 
  private:
-  // Memory of both, over what was there, at each of `places`; null ends them.
+  // The same, mapped here too.
   uint8_t* share(HostThread& by, std::span<const uint64_t> places, uint64_t size,
                  uint64_t guest_prot);
   void share_code(HostThread& by, SharedCode& code);
