@@ -45,12 +45,13 @@ std::string act(const Access& access) {
   return text + " by the kernel for " + (call ? call->name : "a system call");
 }
 
-int races(const std::string& trace, const std::string& suppressions) {
+int races(const std::string& trace, const std::string& suppressions,
+          const AnalysisOptions& options) {
   const auto location = locate_trace(trace);
   Exploration exploration(location.path);
   if (!suppressions.empty()) exploration.suppress(Suppressions::read(suppressions));
   CataloguedExploration entry("races", location, {});
-  const AnalysedRun& run = exploration.analyse();
+  const AnalysedRun& run = exploration.analyse(options);
   const Symbols& symbols = exploration.symbols();
   entry.analysed(run, symbols);
   for (const auto& access : run.freed_twice)
@@ -88,10 +89,15 @@ void add_races(CLI::App& app, int& status) {
   verb->add_option(
       "--suppressions", *suppressions,
       "A file of pairs not to print, as ThreadSanitizer has them (race:function, ...)");
+  auto options = std::make_shared<AnalysisOptions>();
+  verb->add_option(
+          "--filter-above", options->filter_above,
+          "Replay a run of more ticks twice, first to learn which memory its threads share")
+      ->capture_default_str();
   verb->footer("Exit status: 0 none, 66 some, 2 could not analyse.");
-  verb->callback([trace, suppressions, &status] {
+  verb->callback([trace, suppressions, options, &status] {
     try {
-      status = races(*trace, *suppressions);
+      status = races(*trace, *suppressions, *options);
     } catch (const std::exception& error) {
       std::fprintf(stderr, "heddle: %s\n", error.what());
       status = 2;

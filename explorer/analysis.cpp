@@ -9,10 +9,12 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "explorer/concurrent_part.h"
 #include "explorer/goroutines.h"
 #include "explorer/heap_blocks.h"
 #include "explorer/kernel_accesses.h"
 #include "explorer/kernel_order.h"
+#include "explorer/shared_lines.h"
 #include "explorer/signal_handlers.h"
 #include "replayer/replayer.h"
 
@@ -48,7 +50,8 @@ bool is_c_library(std::string_view library) {
 
 class Analysis {
  public:
-  Analysis(const std::vector<Event>& recording, const PinnedFiles& files, const Symbols& symbols)
+  Analysis(const std::vector<Event>& recording, const PinnedFiles& files, const Symbols& symbols,
+           const AnalysisOptions& how)
       : recording_(recording),
         symbols_(symbols),
         goroutines_(symbols),
@@ -56,9 +59,20 @@ class Analysis {
         heap_(symbols),
         kernel_order_(
             std::shared_ptr<const std::vector<Event>>(std::shared_ptr<void>(), &recording)) {
+    quiet_end_ = goroutines_.present() ? 1 : first_concurrent(recording, kernel_order_);
+    if (!goroutines_.present() &&
+        can_filter(recording, kernel_order_, quiet_end_, how.filter_above))
+      shared_lines_ = shared_lines(recording, files, symbols, kernel_order_, quiet_end_);
+    logging_ = goroutines_.present();
     translator::Options options;
-    options.log_accesses = true;
     options.calls = &calls_;
+    if (logging_) {
+      options.log_accesses = true;
+    } else {
+      options.log_locked = true;
+      options.fast = true;
+      options.runtime_syscalls = true;
+    }
     const auto keep = [this](int stream, std::span<const uint8_t> bytes) {
       (stream == 1 ? run_.output : run_.error).append(bytes.begin(), bytes.end());
     };
@@ -74,9 +88,10 @@ class Analysis {
 
   AnalysedRun run() {
     for (size_t i = 1; i < recording_.size(); ++i) {
+      if (!logging_ && i == quiet_end_) begin_logging();
       replayer_->advance(recording_[i]);
       drain();
-      if (kernel_order_.own(recording_[i].place.task)) happened(i);
+      if (kernel_order_.own(recording_[i].place.task)) logging_ ? happened(i) : passed(i);
     }
     run_.races = detector_.races();
     run_.lock_ordered = detector_.lock_ordered();
@@ -96,6 +111,60 @@ class Analysis {
     for (const auto& [pc, signals] : run_.interrupted_calls) run_.executions[pc] = executions_[pc];
     for (const auto& [task, ticks] : ticks_) run_.ticks += ticks;
     return std::move(run_);
+  }
+
+  void begin_logging() {
+    logging_ = true;
+    replayer_->catch_up();
+    drain();
+    translator::Options options;
+    options.log_accesses = true;
+    options.calls = &calls_;
+    if (shared_lines_) options.filter = translator::AccessFilter::shared;
+    replayer_->translate_with(options);
+    if (!shared_lines_) return;
+    lines_ = replayer_->guest().lines();
+    for (const uint32_t line : *shared_lines_) lines_->log(line);
+  }
+
+  // Calls visit(address, size) for what of the range accesses are looked at.
+  template <typename Visit>
+  void in_shared_lines(uint64_t address, uint64_t size, Visit visit) const {
+    if (!lines_ || !location_name(address).empty()) return visit(address, size);
+    const uint64_t end = address + size;
+    while (address < end) {
+      if (!lines_->logs(LineTable::line(address))) {
+        address = (address | 63) + 1;
+        continue;
+      }
+      const uint64_t from = address;
+      while (address < end && lines_->logs(LineTable::line(address))) address = (address | 63) + 1;
+      visit(from, std::min(address, end) - from);
+    }
+  }
+
+  // An event of the time when there is one strand: nothing races yet.
+  void passed(size_t number) {
+    const Event& event = recording_[number];
+    const TaskId task = event.place.task;
+    ticks_[task] = event.place.ticks;
+    if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
+      handlers_.completed(
+          event, *call, strand(task), [this](TaskId of) { return strand(of); },
+          replayer_->guest().memory(), detector_);
+      mapped(*call);
+    } else if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
+      run_.status = over->status;
+    }
+  }
+
+  void mapped(const event::Syscall& call) {
+    const auto& a = call.arguments;
+    if (call.number == SYS_munmap && call.result == 0) detector_.forget(a[0], a[1]);
+    if (call.number == SYS_mmap && call.result > 0) {
+      detector_.forget(static_cast<uint64_t>(call.result), a[1]);
+      if (a[2] & PROT_EXEC) watch_heap(static_cast<uint64_t>(call.result), a[1]);
+    }
   }
 
   Code code(uint64_t pc) {
@@ -163,6 +232,10 @@ class Analysis {
           goroutines_.called(task, entry, detector_);
         continue;
       }
+      if (!logging_) {
+        detector_.mark(entry.address, entry.size);
+        continue;
+      }
       const Code whose = code(entry.pc);
       if (whose == Code::go_runtime) continue;
       if (private_to(task, entry.address)) continue;
@@ -175,8 +248,19 @@ class Analysis {
       access.ordered_only = whose == Code::library;
       if (whose == Code::program) goroutines_.back_in_program(access.strand, detector_);
       ++executions_[entry.pc];
-      detector_.access(access);
+      if (entry.size <= 64)
+        detector_.access(access);
+      else
+        look_at(access);
     }
+  }
+
+  void look_at(Access access) {
+    in_shared_lines(access.address, access.size, [&](uint64_t address, uint64_t size) {
+      access.address = address;
+      access.size = static_cast<uint32_t>(size);
+      detector_.access(access);
+    });
   }
 
   void watch_heap(uint64_t start, uint64_t size) {
@@ -197,7 +281,7 @@ class Analysis {
       access.by_call = kFreed;
       ++executions_[change.by];
       if (change.twice) run_.freed_twice.push_back(access);
-      detector_.access(access);
+      look_at(access);
     }
     if (change.allocated)
       detector_.forget_accesses(change.allocated->address, change.allocated->size);
@@ -216,7 +300,7 @@ class Analysis {
       access.kind = part.kind;
       access.by_call = static_cast<uint16_t>(1 + call.number);
       ++executions_[place.pc];
-      detector_.access(access);
+      look_at(access);
     }
   }
 
@@ -244,11 +328,7 @@ class Analysis {
         if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET)
           detector_.futex_wait_returned(self, a[0]);
       }
-      if (call->number == SYS_munmap && call->result == 0) detector_.forget(a[0], a[1]);
-      if (call->number == SYS_mmap && call->result > 0) {
-        detector_.forget(static_cast<uint64_t>(call->result), a[1]);
-        if (a[2] & PROT_EXEC) watch_heap(static_cast<uint64_t>(call->result), a[1]);
-      }
+      mapped(*call);
       if (call->result == -EINTR || (call->interrupted && call->result < 0))
         left_by_signal_[task] = event.place;
     } else if (const auto* signal = std::get_if<event::Signal>(&event.body)) {
@@ -279,6 +359,10 @@ class Analysis {
   uint64_t heap_calls_ = 0;
   KernelOrder kernel_order_;
   SignalHandlers handlers_{[this](uint64_t key) { return goroutines_.numbered(key); }};
+  size_t quiet_end_ = 0;  // the event from which on accesses are logged
+  bool logging_ = false;
+  std::optional<std::vector<uint32_t>> shared_lines_;
+  LineTable* lines_ = nullptr;
   std::map<TaskId, Place> left_by_signal_;  // calls that a signal ended last
   std::unique_ptr<Replayer> replayer_;
   RaceDetector detector_;
@@ -291,8 +375,8 @@ class Analysis {
 }  // namespace
 
 AnalysedRun analyse(const std::vector<Event>& recording, const PinnedFiles& files,
-                    const Symbols& symbols) {
-  return Analysis(recording, files, symbols).run();
+                    const Symbols& symbols, const AnalysisOptions& options) {
+  return Analysis(recording, files, symbols, options).run();
 }
 
 }  // namespace heddle

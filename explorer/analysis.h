@@ -29,15 +29,22 @@ struct AnalysedRun {
   std::shared_ptr<const HeapBlocks> heap;
   std::set<uint64_t> block_users;  // accesses that race with the end of their block, by pc
   std::vector<Access> freed_twice;
-  std::map<uint64_t, uint64_t> executions;  // of the sites of all three, by pc
-  std::string output, error;                // what the program wrote to 1 and 2
-  int status = 0;                           // wait(2)'s status word
-  Ticks ticks = 0;                          // of all tasks together
-  uint64_t accesses = 0;                    // logged
+  // Of the sites of all three, by pc; in long recordings those in memory that strands share.
+  std::map<uint64_t, uint64_t> executions;
+  std::string output, error;  // what the program wrote to 1 and 2
+  int status = 0;             // wait(2)'s status word
+  Ticks ticks = 0;            // of all tasks together
+  uint64_t accesses = 0;      // logged
 };
 
-// Replays `recording` with every access logged. Throws Divergence, TraceError, std::system_error.
+struct AnalysisOptions {
+  // A recording of more ticks with several tasks is replayed twice: see shared_lines.h.
+  Ticks filter_above = 20'000'000;
+};
+
+// Replays `recording` with the accesses logged that may race. Throws Divergence, TraceError,
+// std::system_error.
 AnalysedRun analyse(const std::vector<Event>& recording, const PinnedFiles& files,
-                    const Symbols& symbols);
+                    const Symbols& symbols, const AnalysisOptions& options = {});
 
 }  // namespace heddle

@@ -1,6 +1,7 @@
 #include "explorer/exploration.h"
 
 #include <spdlog/spdlog.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <chrono>
@@ -62,9 +63,9 @@ Exploration::Exploration(const std::filesystem::path& trace) : directory_(trace)
   symbols_ = std::make_unique<Symbols>(modules);
 }
 
-const AnalysedRun& Exploration::analyse() {
+const AnalysedRun& Exploration::analyse(const AnalysisOptions& options) {
   const auto files = [this](const std::string& content) { return reader_.pinned(content); };
-  recorded_ = heddle::analyse(*recording_, files, *symbols_);
+  recorded_ = heddle::analyse(*recording_, files, *symbols_, options);
   if (!suppressions_.empty())
     for (auto* pairs : {&recorded_.races, &recorded_.interruptions, &recorded_.lock_ordered})
       summary_.suppressed +=
@@ -159,9 +160,21 @@ Runs& Exploration::runs() {
   return *runs_;
 }
 
+// Where runs start (Runs::run): what the recorded run had done by then.
+Ticks Exploration::ticks_before() const {
+  for (const Event& event : *recording_) {
+    const auto* call = std::get_if<event::Syscall>(&event.body);
+    if (!call) continue;
+    const bool installs = call->number == SYS_rt_sigaction && call->arguments[1] != 0 &&
+                          handled_.contains(static_cast<int32_t>(call->arguments[0]));
+    if (call->child != 0 || installs) return event.place.ticks;
+  }
+  return recorded_.ticks;
+}
+
 std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& options) {
   Pct::Options estimate;
-  estimate.ticks = recorded_.ticks - std::min(recorded_.ticks, runs().ticks_before());
+  estimate.ticks = recorded_.ticks - std::min(recorded_.ticks, ticks_before());
   std::set<uint64_t> updating;
   for (const Target& target : targets_) {
     if (target.first_updates) updating.insert(target.first_pc);

@@ -50,9 +50,9 @@ class Exploration {
   // `trace` is the recording's directory. Throws TraceError.
   explicit Exploration(const std::filesystem::path& trace);
 
-  // Replays the recording with every access logged; finds the pairs that nothing orders. Before
+  // Replays the recording with its accesses logged; finds the pairs that nothing orders. Before
   // everything below.
-  const AnalysedRun& analyse();
+  const AnalysedRun& analyse(const AnalysisOptions& options = {});
   // Before analyse(): pairs that match are no targets, findings that match are passed over.
   void suppress(Suppressions suppressions) { suppressions_ = std::move(suppressions); }
 
@@ -87,6 +87,7 @@ class Exploration {
   std::vector<Schedule> one_preemption();
   Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
                   const std::string& strategy, SearchJobs& jobs);
+  Ticks ticks_before() const;
   std::unique_ptr<Strategy> strategy(const ExplorationOptions& options);
   std::optional<Failure> search_from(uint64_t from, const ExplorationOptions& options,
                                      std::chrono::steady_clock::time_point begun);

@@ -49,6 +49,9 @@ class RaceDetector {
   // An ordered_only access makes the edges that any access makes, and is never a side of a race.
   void access(const Access& access);
 
+  // These bytes are used by locked instructions.
+  void mark(uint64_t address, uint32_t size);
+
   void fork(StrandId parent, StrandId child);
   void join(StrandId waiter, StrandId ended);
   // FUTEX_WAKE and its like, before a waiter returns; also a task's end, with its CLEARTID address.
@@ -95,7 +98,6 @@ class RaceDetector {
   void access_granule(const Access& access, uint64_t granule, ByteMask bytes);
   void synchronise(const Access& access, uint64_t granule, ByteMask bytes);
   void note_contended(const Access& access, uint64_t granule, ByteMask bytes);
-  void mark(uint64_t address, uint32_t size);
   void note(Pending& pending, const ShadowRecord& earlier, const Access& later, uint64_t granule,
             ByteMask overlap);
   static void settle(Settled& settled, const PairKey& key, const Pair& pair);

@@ -32,9 +32,6 @@ class Runs {
   RunOutcome run(Scheduler& scheduler, uint64_t number, const RunLimits& limits);
   RunOutcome follow(const Schedule& schedule, const RunLimits& limits);
 
-  // Of all tasks, up to that state.
-  Ticks ticks_before() { return start().ticks; }
-
  private:
   ModelState& start();
   RunOutcome make(const RunLimits& limits, const std::function<RunOutcome(ModelState&)>& run);

@@ -29,6 +29,10 @@ bool is_error(int64_t result) {
   return result < 0 && result > -4096;
 }
 
+bool logs(const translator::Options& options) {
+  return options.log_accesses || options.log_locked || options.calls;
+}
+
 }  // namespace
 
 Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Options& options,
@@ -53,7 +57,8 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
     }
     if (is_error(got)) refuse(got, "placing the mapping " + mapping.path);
   }
-  if (options.log_accesses || options.calls) place_access_log();
+  if (logs(options)) place_access_log();
+  place_lines(options.filter);
   if (options.runtime_syscalls) {
     const uint64_t size = page_up(sizeof(heddle_log) + kAnswers);
     const int64_t got =
@@ -77,6 +82,19 @@ void Guest::place_access_log() {
       SYS_mmap, {layout::kAccessLog.start, layout::kAccessLogUsed, PROT_READ | PROT_WRITE,
                  MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0});
   if (is_error(got)) refuse(got, "placing the access log");
+}
+
+void Guest::place_lines(translator::AccessFilter filter) {
+  lines_.reset();
+  if (filter != translator::AccessFilter::none)
+    lines_ = std::make_unique<LineTable>(process_, filter);
+}
+
+void Guest::translate_with(const translator::Options& options) {
+  if (!logs(cache_->options()) && logs(options)) place_access_log();
+  place_lines(options.filter);
+  auto fresh = std::make_shared<CodeCache>(process_.renew_code(process_.thread()), options);
+  cache_ = std::move(fresh);
 }
 
 Guest::~Guest() {
@@ -104,6 +122,7 @@ std::unique_ptr<Guest> Guest::copied() {
   copy->brk_start_ = brk_start_;
   copy->brk_ = brk_;
   copy->shared_ = shared_;
+  if (lines_) LineTable::hide(copy->process_);
   copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, copy->cache_, copy->process_.thread(), 1);
   return copy;
 }

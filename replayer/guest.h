@@ -12,6 +12,7 @@
 #include "machine/kernel.h"
 #include "machine/tracee/extended_state.h"
 #include "machine/tracee/guest_cpu.h"
+#include "machine/tracee/line_table.h"
 #include "machine/tracee/signal_delivery.h"
 #include "machine/tracee/signal_state.h"
 #include "replayer/shared_objects.h"
@@ -40,6 +41,10 @@ class Guest {
   ProcessMemory& memory() { return process_.memory(); }
   GuestCpu& cpu() { return *cpu_; }
   CodeCache& cache() { return *cache_; }
+  // With Options::filter; null: none.
+  LineTable* lines() { return lines_.get(); }
+  // From now on its code is translated with these options. No task is inside of an instruction.
+  void translate_with(const translator::Options& options);
   bool has_task(TaskId task) const { return tasks_.contains(task); }
   TaskContext& task(TaskId task);
   TaskId current() const { return current_; }
@@ -104,6 +109,7 @@ class Guest {
   Guest() = default;
   std::unique_ptr<Guest> copied();
   void place_access_log();
+  void place_lines(translator::AccessFilter filter);
   void activate(TaskId task);
   TaskContext child_context(TaskId parent, TaskId child, const SyscallRequest& request);
   int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
@@ -116,6 +122,7 @@ class Guest {
   std::shared_ptr<SharedObjects> shared_ = std::make_shared<SharedObjects>();
   std::shared_ptr<CodeCache> cache_;
   std::unique_ptr<GuestCpu> cpu_;
+  std::unique_ptr<LineTable> lines_;
   PinnedFiles files_;
   std::map<TaskId, TaskContext> tasks_;
   std::map<TaskId, RawExtendedState> extended_;  // of tasks that are not current

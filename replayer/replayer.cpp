@@ -223,6 +223,14 @@ bool Replayer::is_behind_held(const Place& place) const {
   return place.ticks == call.ticks && place.pc == call.pc + 2;
 }
 
+void Replayer::translate_with(const translator::Options& options) {
+  catch_up();
+  options_ = options;
+  std::set<Guest*> guests;
+  for (const auto& [task, process] : tasks_) guests.insert(process->guest.get());
+  for (Guest* guest : guests) guest->translate_with(options);
+}
+
 void Replayer::catch_up() {
   if (held_.empty()) return;
   const Event last = held_.take_last();

@@ -36,6 +36,9 @@ class Replayer {
   // Runs it over the events that are held.
   void catch_up();
 
+  // From the next event on the program is translated with these options.
+  void translate_with(const translator::Options& options);
+
   // Before the program does what `event` says: brings its task there and checks it. Called by
   // advance(); by itself for tools that look at the state just before an event.
   void reach(const Event& event);

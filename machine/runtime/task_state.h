@@ -44,14 +44,14 @@ struct heddle_task_state {
   uint64_t syscall_return; /* 0x60 host address to go on at when the runtime served the call */
   uint64_t syscall_stop;   /* 0x68 host address of the exit for a call that the runtime declines */
   uint64_t syscall_entry;  /* 0x70 host address of the runtime's entry */
-  uint64_t unused_too;     /* 0x78 */
+  uint64_t minus_owner;    /* 0x78 analysis mode: 0 - owner */
   uint64_t task;           /* 0x80 the TaskId */
   uint64_t log;            /* 0x88 address of the process's struct heddle_log */
   uint64_t saved[16];      /* 0x90 the runtime's save area, in the hardware's register order */
   uint64_t host_stack_top; /* 0x110 the runtime's own stack for this task, grows down */
   uint64_t calls_left;     /* 0x118 recording: calls that the runtime may serve yet */
   uint64_t saved_flags;    /* 0x120 rflags, as saved[] */
-  uint64_t unused_again;   /* 0x128 */
+  uint64_t owner;          /* 0x128 analysis mode: who uses lines, 32 bits */
   uint64_t call[7];        /* 0x130 the runtime's: number and arguments that the kernel is given */
   uint64_t data;           /* 0x168 address of the process's struct heddle_runtime_data */
   struct heddle_planned_call planned; /* 0x170 the runtime's */
@@ -110,7 +110,9 @@ enum {
   HEDDLE_STATE_SYSCALL_RETURN = 0x60,
   HEDDLE_STATE_SYSCALL_STOP = 0x68,
   HEDDLE_STATE_SYSCALL_ENTRY = 0x70,
+  HEDDLE_STATE_MINUS_OWNER = 0x78,
   HEDDLE_STATE_CALLS_LEFT = 0x118,
+  HEDDLE_STATE_OWNER = 0x128,
   /* Of heddle_resident_state (machine/resident/resident_state.h), where an exit is a jump. */
   HEDDLE_STATE_EXIT = 0x438,
   HEDDLE_STATE_EXIT_ENTRY = 0x440

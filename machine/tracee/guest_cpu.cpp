@@ -24,6 +24,8 @@ static_assert(offsetof(heddle_task_state, split_value) == HEDDLE_STATE_SPLIT_VAL
 static_assert(offsetof(heddle_task_state, access_next) == HEDDLE_STATE_ACCESS_NEXT);
 static_assert(offsetof(heddle_task_state, fs_base) == HEDDLE_STATE_FS_BASE);
 static_assert(offsetof(heddle_task_state, syscall_entry) == HEDDLE_STATE_SYSCALL_ENTRY);
+static_assert(offsetof(heddle_task_state, minus_owner) == HEDDLE_STATE_MINUS_OWNER);
+static_assert(offsetof(heddle_task_state, owner) == HEDDLE_STATE_OWNER);
 static_assert(offsetof(heddle_task_state, calls_left) == HEDDLE_STATE_CALLS_LEFT);
 static_assert(sizeof(heddle_task_state) <= 0x1000);
 
@@ -170,6 +172,8 @@ void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t po
   grant(hot(), context.ticks, budget, cache_->options().fast);
   state.points_left = points;
   state.split_value = context.split_value;
+  state.owner = context.owner != 0 ? context.owner : context.task;
+  state.minus_owner = 0 - state.owner;
   state.fs_base = context.registers[Register::fs_base];
   process_.memory().store(state_, state);
 }

@@ -291,7 +291,7 @@ void HostProcess::share_code(HostThread& by, SharedCode& code) {
 
 // By a memfd that the guest's process makes and that is taken out of it: no descriptor of ours
 // shows in the guest.
-uint8_t* HostProcess::share(HostThread& by, std::span<const uint64_t> places, uint64_t size,
+int HostProcess::share_file(HostThread& by, std::span<const uint64_t> places, uint64_t size,
                             uint64_t guest_prot) {
   const auto check = [](int64_t result, const char* what) {
     if (result < 0)
@@ -312,6 +312,12 @@ uint8_t* HostProcess::share(HostThread& by, std::span<const uint64_t> places, ui
               {place, size, guest_prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, remote, 0}),
           "placing the code cache in the program's address space");
   remote_syscall(by, SYS_close, {remote});
+  return fd;
+}
+
+uint8_t* HostProcess::share(HostThread& by, std::span<const uint64_t> places, uint64_t size,
+                            uint64_t guest_prot) {
+  const int fd = share_file(by, places, size, guest_prot);
   void* here = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
   close(fd);
   if (here == MAP_FAILED) fail("mapping the code cache");

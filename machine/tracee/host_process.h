@@ -95,6 +95,10 @@ class HostProcess {
   // The guest mapped, unmapped or protected [start, start+size): it is watched no more. Gives the
   // pages elsewhere whose translations must go.
   std::set<uint64_t> mapping_changed(uint64_t start, uint64_t size);
+  // Memory at each of `places` that both can map: its file, of `size` bytes and empty, which is the
+  // caller's.
+  int share_file(HostThread& by, std::span<const uint64_t> places, uint64_t size,
+                 uint64_t guest_prot);
 
   // Runs a system call in the stopped thread `by` and gives its result; the thread's registers are
   // as before. Needs install() (or a place to execute from: see cpp).
@@ -123,7 +127,7 @@ class HostProcess {
   }
 
  private:
-  // Memory of both, over what was there, at each of `places`; null ends them.
+  // The same, mapped here too.
   uint8_t* share(HostThread& by, std::span<const uint64_t> places, uint64_t size,
                  uint64_t guest_prot);
   void share_code(HostThread& by, SharedCode& code);

@@ -44,6 +44,10 @@ inline constexpr std::array<Range, 3> kArenas{{
     {0x7fff'd000'0000, 0x800'0000},
 }};
 
+// Analysis: what is known of each line of memory (machine/tracee/line_table.h). From below 2 GiB,
+// where a displacement reaches its start.
+inline constexpr Range kLineTable{0x7900'0000, 0x8'0000'0000};
+
 inline constexpr uint64_t kHotStateSize = 0x1000;
 
 // The hot state as code at host address `host` addresses it.

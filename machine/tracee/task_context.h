@@ -15,6 +15,8 @@ struct TaskContext {
   Ticks ticks = 0;
   uint8_t phase = 0;
   uint64_t split_value = 0;  // phase 1: what was loaded
+  // AccessFilter::owners: who uses the lines that it accesses (LineUse); 0: its number.
+  uint32_t owner = 0;
 
   Place place() const { return {task, ticks, registers[Register::rip], phase}; }
 

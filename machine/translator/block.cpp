@@ -271,9 +271,11 @@ bool Block::instruction(const Instruction& in) {
   }
 
   if (options_.calls)
-    if (const auto call = options_.calls->find(in.pc); call != options_.calls->end())
+    if (const auto call = options_.calls->find(in.pc); call != options_.calls->end()) {
+      if (lent_) take_back(in.pc);
       log_call(in.pc, call->second);
-  if (options_.log_accesses) log_accesses(in);
+    }
+  if (options_.log_accesses || options_.log_locked) log_accesses(in);
   const bool watched = options_.points && options_.points->contains(in.pc);
   if (watched) point(in.pc, 0);
   const bool stop_inside = stop_here && options_.stop->phase == 1;
@@ -425,6 +427,8 @@ std::optional<uint32_t> Block::entry_inside(uint64_t pc, bool lent) const {
 }
 
 Translation Block::finish() {
+  filtered_accesses();
+  lent_ = t_.lent;
   origin(t_.end);
   struct Inside {
     uint32_t field, to;

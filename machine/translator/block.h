@@ -71,6 +71,11 @@ class Block {
   void log_accesses(const Instruction& in);
   bool log_gather(const Instruction& in);  // gathers.cpp; false: it is none
   void log_access(const Instruction& in, const OperandAccess& access);
+  bool filtered(const OperandAccess& access) const;
+  void filter_access(const Instruction& in, const OperandAccess& access);
+  void filtered_accesses();
+  void line_of(const Instruction& in, const OperandAccess& access);  // its number, into rax
+  void log_address(const Instruction& in, const OperandAccess& access, const Spills& spills);
   void log_call(uint64_t pc, Register argument);
   void log_entry(uint64_t pc, const Spills& spills);
   void load_address(const Instruction& in, const OperandAccess& access);  // into rax
@@ -139,7 +144,14 @@ class Block {
   Translation t_;
   uint64_t at_ = 0;    // the instruction that is translated
   bool lent_ = false;  // the registers of kLent, here
+  struct Filtered {    // an access that its line's entry does not settle
+    asmjit::Label begin, end;
+    Instruction in;
+    OperandAccess access;
+  };
+
   std::vector<PendingLink> links_;
+  std::vector<Filtered> filtered_;
   std::vector<AddressField> addresses_;
   std::vector<Constant> constants_;
   std::vector<Jump> jumps_;

@@ -13,11 +13,31 @@ AccessKind kind_of(const OperandAccess& access) {
   return access.written ? AccessKind::write : AccessKind::read;
 }
 
+// Lines of the table (machine/tracee/line_table.h).
+constexpr uint32_t kLine = 64, kLineShift = 6;
+constexpr int32_t kManyOwners = -1;
+
+// The entry's half for such an access, of the line that rax numbers.
+x86::Mem owner_of_line(const OperandAccess& access) {
+  return x86::ptr(layout::kLineTable.start + (access.written ? 4 : 0), x86::rax, 3, 4);
+}
+
 }  // namespace
 
+bool can_filter_accesses() {
+  return __builtin_cpu_supports("bmi2");
+}
+
 void Block::log_accesses(const Instruction& in) {
-  if (!log_gather(in))
-    for (const auto& access : accesses(in)) log_access(in, access);
+  if (options_.log_accesses && log_gather(in)) {
+    origin(in.pc);
+    return;
+  }
+  for (const auto& access : accesses(in)) {
+    if (!options_.log_accesses && !access.locked) continue;
+    if (lent_) take_back(in.pc);
+    filtered(access) ? filter_access(in, access) : log_access(in, access);
+  }
   origin(in.pc);
 }
 
@@ -27,6 +47,13 @@ void Block::log_access(const Instruction& in, const OperandAccess& access) {
   spill(Register::rcx, 1);
   origin(in.pc, spills);
   load_address(in, access);
+  log_address(in, access, spills);
+  unspill(Register::rcx, 1);
+  unspill(Register::rax, 0);
+}
+
+// An entry for the address in rax.
+void Block::log_address(const Instruction& in, const OperandAccess& access, const Spills& spills) {
   log_entry(in.pc, spills);
   if (access.repeated) {
     uint32_t shift = 0;
@@ -40,8 +67,65 @@ void Block::log_access(const Instruction& in, const OperandAccess& access) {
   a_.mov(x86::ptr(x86::rcx, 28, 4), imm(static_cast<uint32_t>(kind_of(access))));
   a_.lea(x86::rcx, x86::ptr(x86::rcx, 32));
   a_.mov(state(HEDDLE_STATE_ACCESS_NEXT), x86::rcx);
+}
+
+bool Block::filtered(const OperandAccess& access) const {
+  return options_.filter != AccessFilter::none && !access.repeated && !access.bit_string &&
+         !access.locked && access.size <= kLine;
+}
+
+void Block::line_of(const Instruction& in, const OperandAccess& access) {
+  load_address(in, access);
+  a_.rorx(x86::rax, x86::rax, kLineShift);
+  a_.mov(x86::eax, x86::eax);
+}
+
+// No flag changes: all of them may be live. What is left to do where the entry does not settle it
+// is behind the block.
+void Block::filter_access(const Instruction& in, const OperandAccess& access) {
+  const Filtered& rest = filtered_.emplace_back(a_.newLabel(), a_.newLabel(), in, access);
+  spill(Register::rax, 0);
+  spill(Register::rcx, 1);
+  origin(in.pc, {{Register::rax, 0}, {Register::rcx, 1}});
+  line_of(in, access);
+  if (options_.filter == AccessFilter::owners) {
+    a_.mov(x86::eax, owner_of_line(access));
+    a_.mov(x86::rcx, state(HEDDLE_STATE_MINUS_OWNER));
+    a_.lea(x86::ecx, x86::ptr(x86::rcx, x86::rax));
+  } else {
+    a_.movzx(x86::ecx, x86::ptr(layout::kLineTable.start, x86::rax, 0, 1));
+  }
+  check(a_.jecxz(x86::rcx, rest.end), "a filtered access");
+  check(a_.jmp(rest.begin), "a filtered access");
+  a_.bind(rest.end);
   unspill(Register::rcx, 1);
   unspill(Register::rax, 0);
+}
+
+void Block::filtered_accesses() {
+  const Spills spills{{Register::rax, 0}, {Register::rcx, 1}};
+  for (const auto& [begin, end, in, access] : filtered_) {
+    a_.bind(begin);
+    origin(in.pc, spills);
+    unspill(Register::rcx, 1);
+    unspill(Register::rax, 0);
+    if (options_.filter == AccessFilter::shared) {
+      load_address(in, access);
+      log_address(in, access, spills);
+    } else {
+      line_of(in, access);
+      const Mem owner = owner_of_line(access);
+      const Label nobodys = a_.newLabel();
+      a_.mov(x86::ecx, owner);
+      check(a_.jecxz(x86::rcx, nobodys), "a line's use");
+      a_.mov(owner, imm(kManyOwners));
+      check(a_.jmp(end), "a line's use");
+      a_.bind(nobodys);
+      a_.mov(x86::ecx, state(HEDDLE_STATE_OWNER, 4));
+      a_.mov(owner, x86::ecx);
+    }
+    check(a_.jmp(end), "a filtered access");
+  }
 }
 
 // Address, ticks and pc of an entry; the address is in rax. Leaves the entry's own in rcx.

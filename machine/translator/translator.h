@@ -187,9 +187,20 @@ struct Stop {
   uint8_t phase = 0;
 };
 
+// Which accesses are logged, and what becomes of the others (machine/tracee/line_table.h). Locked
+// instructions, whole operations (rep) and accesses of more than a line are logged always.
+enum class AccessFilter : uint8_t {
+  none,    // all
+  owners,  // no other: the table of lines learns who used them
+  shared,  // those to lines that the table says
+};
+// Filters need this of the processor.
+bool can_filter_accesses();
+
 struct Options {
   // For speed: the registers of kLent stay lent after an indirect transfer, and a small loop's body
-  // is copied several times in a row. Not with accesses, points, hooks or a stop.
+  // is copied several times in a row. Not with points, hooks or a stop; of what is logged the ticks
+  // are void.
   bool fast = false;
   bool lent = false;  // fast: the block is entered with them lent; one with a landing pad always is
   // Leave just before executing the instruction at stop->pc (phase 1: split it and leave between
@@ -205,6 +216,9 @@ struct Options {
   const std::map<uint64_t, Register>* calls = nullptr;
   // Write a heddle_access_entry before every explicit memory operand's access.
   bool log_accesses = false;
+  AccessFilter filter = AccessFilter::none;
+  // The same for those of locked instructions only.
+  bool log_locked = false;
   // Serve syscall instructions through heddle_task_state::syscall_entry instead of an exit.
   bool runtime_syscalls = false;
   // Leave by setting heddle_resident_state::exit and a jump to exit_entry, where the guest's code

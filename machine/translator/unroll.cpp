@@ -58,6 +58,10 @@ std::vector<Instruction> Block::loop_body() const {
   while (body.size() < kLongest) {
     const auto in = decode(source_, pc);
     if (!in || !copied(*in) || far_address(*in)) return {};
+    if (options_.calls && options_.calls->contains(pc)) return {};
+    if (options_.log_accesses || options_.log_locked)
+      for (const auto& access : accesses(*in))
+        if (options_.log_accesses || access.locked) return {};
     body.push_back(*in);
     pc = in->next();
     if (!conditional_branch(*in)) continue;
