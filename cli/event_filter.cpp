@@ -1,12 +1,11 @@
 #include "cli/event_filter.h"
 
 #include <algorithm>
-#include <charconv>
-#include <csignal>
 #include <cstring>
 #include <stdexcept>
 
 #include "cli/duration.h"
+#include "cli/signal_number.h"
 #include "machine/syscalls/table.h"
 
 namespace heddle::cli {
@@ -17,19 +16,6 @@ uint32_t call_number(const std::string& name) {
     for (const auto& call : family.calls)
       if (call.name == name) return call.number;
   throw std::invalid_argument("'" + name + "' is no system call");
-}
-
-int signal_number(const std::string& name) {
-  int number = 0;
-  const auto end = name.data() + name.size();
-  if (std::from_chars(name.data(), end, number).ptr == end && number > 0 && number < 65)
-    return number;
-  const std::string plain = name.starts_with("SIG") ? name.substr(3) : name;
-  for (number = 1; number < 65; ++number) {
-    const char* known = sigabbrev_np(number);
-    if (known && plain == known) return number;
-  }
-  throw std::invalid_argument("'" + name + "' is no signal");
 }
 
 uint64_t nanoseconds(const std::string& text) {

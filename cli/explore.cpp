@@ -7,6 +7,7 @@
 #include "cli/catalogued_exploration.h"
 #include "cli/duration.h"
 #include "cli/room_for_guest.h"
+#include "cli/signal_number.h"
 #include "cli/verbs.h"
 #include "explorer/exploration.h"
 #include "explorer/report/exploration_text.h"
@@ -22,6 +23,7 @@ struct Options {
   std::string schedule;
   OracleCommands oracle;
   std::string suppressions;
+  std::vector<std::string> signals;
   bool json = false;
   bool quiet = false;
 };
@@ -104,6 +106,8 @@ int explore(const Options& options) {
   Exploration exploration(location.path);
   exploration.use(options.oracle);
   if (!options.suppressions.empty()) exploration.suppress(Suppressions::read(options.suppressions));
+  for (const std::string& signal : options.signals)
+    exploration.expect_signal(signal_number(signal));
   CataloguedExploration entry("explore", location, options.search.seed);
   progress.show("analysing the recorded run");
   entry.analysed(exploration.analyse(), exploration.symbols());
@@ -178,6 +182,10 @@ void add_explore(CLI::App& app, int& status) {
   verb->add_option("--schedule", options->schedule, "Run just this one, as a finding prints it");
   verb->add_option("--suppressions", options->suppressions,
                    "A file of findings to pass over, as ThreadSanitizer has them (race:function)");
+  verb->add_option("--signal", options->signals,
+                   "Let this signal come from outside too, once in a run, where its handler "
+                   "conflicts with what the program does (USR1, SIGHUP, 15; may be repeated)")
+      ->allow_extra_args(false);
   verb->add_flag("--json", options->json, "Print the result as JSON");
   verb->add_flag("-q,--quiet", options->quiet, "No progress line");
   verb->footer("Exit status: 0 nothing found, 66 a finding, 2 could not explore.");

@@ -15,6 +15,7 @@
 #include "explorer/kernel_accesses.h"
 #include "explorer/kernel_order.h"
 #include "explorer/shared_lines.h"
+#include "explorer/signal_accesses.h"
 #include "explorer/signal_handlers.h"
 #include "replayer/replayer.h"
 
@@ -287,10 +288,23 @@ class Analysis {
       detector_.forget_accesses(change.allocated->address, change.allocated->size);
   }
 
+  // Does the C library block signals for itself there, so that its own code is not interrupted?
+  bool blocks_for_itself(const Place& place, const event::Syscall& call) {
+    if (call.number != SYS_rt_sigprocmask || code(place.pc) != Code::library) return false;
+    const std::string function = symbols_.function(place.pc);
+    return function.find("sigmask") == std::string::npos &&
+           function.find("sigprocmask") == std::string::npos && !function.ends_with("syscall");
+  }
+
   // The kernel's accesses for a completed call. They may have been at any time since it began, so
   // what orders its end does not order them.
   void touch(const Place& place, const event::Syscall& call) {
-    for (const KernelAccess& part : kernel_accesses(call, replayer_->guest().memory())) {
+    auto parts = kernel_accesses(call, replayer_->guest().memory());
+    if (!goroutines_.present() && !blocks_for_itself(place, call))
+      for (const KernelAccess& part : signal_accesses(place.task, call.number, call.arguments,
+                                                      signal_owners_, replayer_->guest().memory()))
+        parts.push_back(part);
+    for (const KernelAccess& part : parts) {
       if (private_to(place.task, part.address)) continue;
       Access access;
       access.strand = strand(place.task);
@@ -320,7 +334,13 @@ class Analysis {
               replayer_->guest().memory(), detector_);
         if (!call->interrupted) kernel_order_.completed(number, self, detector_);
       }
-      if (call->child != 0) note_child(self, task, call->child);
+      if (call->child != 0) {
+        note_child(self, task, call->child);
+        signal_owners_.tasks.push_back(call->child);
+        signal_owners_.by_tid[call->result] = call->child;
+      }
+      if (call->number == SYS_set_tid_address || call->number == SYS_gettid)
+        signal_owners_.by_tid[call->result] = task;
       // What a Go program's runtime sleeps on orders the runtime only.
       if (call->number == SYS_futex && code(event.place.pc) != Code::go_runtime) {
         const auto command = a[1] & FUTEX_CMD_MASK;
@@ -338,10 +358,28 @@ class Analysis {
         run_.interrupted_calls[left.pc].insert(signal->number);
       handlers_.entered(event, *signal, self,
                         replayer_->guest().task(task).registers[Register::rsp], detector_);
+      deliver(event.place, *signal);
     } else if (const auto* end = std::get_if<event::TaskExit>(&event.body)) {
       for (const auto& effect : end->effects) detector_.futex_wake(self, effect.address);
+      std::erase(signal_owners_.tasks, task);
     } else if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
       run_.status = over->status;
+    }
+  }
+
+  // A signal's handler was entered: what that depended on, as accesses of its first instruction.
+  void deliver(const Place& place, const event::Signal& signal) {
+    if (signal.synchronous) return;
+    const uint64_t entry = replayer_->guest().task(place.task).registers[Register::rip];
+    for (const KernelAccess& part : delivery_accesses(place.task, signal.number)) {
+      Access access;
+      access.strand = strand(place.task);
+      access.place = {place.task, place.ticks, entry, 0};
+      access.address = part.address;
+      access.size = static_cast<uint32_t>(part.size);
+      access.kind = part.kind;
+      ++executions_[entry];
+      detector_.access(access);
     }
   }
 
@@ -358,6 +396,7 @@ class Analysis {
   HeapBlocks heap_;
   uint64_t heap_calls_ = 0;
   KernelOrder kernel_order_;
+  SignalOwners signal_owners_{{1}, {}};
   SignalHandlers handlers_{[this](uint64_t key) { return goroutines_.numbered(key); }};
   size_t quiet_end_ = 0;  // the event from which on accesses are logged
   bool logging_ = false;

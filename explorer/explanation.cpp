@@ -10,6 +10,7 @@
 
 #include "explorer/heap_blocks.h"
 #include "explorer/kernel_accesses.h"
+#include "explorer/signal_accesses.h"
 #include "machine/syscalls/table.h"
 
 namespace heddle {
@@ -24,7 +25,8 @@ std::string act(const PassedPoint& point) {
   if (point.by_call != 0) {
     const Syscall* call = find(point.by_call - 1u);
     const std::string name = call ? call->name : "a system call";
-    if (descriptor_at(point.address)) return (point.writes ? "change by " : "use by ") + name;
+    if (descriptor_at(point.address) || is_signal_location(point.address))
+      return (point.writes ? "change by " : "use by ") + name;
     return (point.writes ? "write of " : "read of ") + std::to_string(point.size) +
            (point.size == 1 ? " byte" : " bytes") + " by the kernel for " + name;
   }
@@ -80,6 +82,8 @@ std::string happened(const InjectedFault& injected) {
 
 // Of one granule, that are compared with a later access.
 constexpr size_t kMostEarlier = 16;
+// Of a task that a step stopped, that are compared with what others do meanwhile.
+constexpr size_t kNextAccesses = 8;
 
 }  // namespace
 
@@ -135,6 +139,24 @@ std::optional<Explanation::Sides> Explanation::meeting(const RunOutcome& run,
     for (size_t step = run.schedule.steps.size(); step-- > 0;)
       if (run.schedule.steps[step].at.phase == phase)
         if (const auto found = meeting_at(run, step)) return found;
+  }
+  return std::nullopt;
+}
+
+std::optional<Explanation::Sides> Explanation::meeting_after(const RunOutcome& run) const {
+  for (size_t step = run.points_before_step.size(); step-- > 0;) {
+    const ScheduleStep& stopped = run.schedule.steps[step];
+    if (stopped.next == stopped.at.task) continue;
+    const size_t from = run.points_before_step[step];
+    size_t looked_at = 0;
+    for (size_t held = from; held < run.points.size() && looked_at < kNextAccesses; ++held) {
+      if (run.points[held].place.task != stopped.at.task) continue;
+      ++looked_at;
+      for (size_t other = from; other < held; ++other)
+        if (run.points[other].place.task != stopped.at.task &&
+            conflict(run.points[held], run.points[other]))
+          return Sides{held, other, step};
+    }
   }
   return std::nullopt;
 }
@@ -217,6 +239,7 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
     const RunOutcome plain = run_({}, limits);
     if (plain.verdict == Verdict::same) sides = turned_round(noted, plain);
   }
+  if (!sides) sides = meeting_after(noted);
   if (sides) {
     std::map<size_t, std::vector<StackFrame>> stacks;
     limits.at_point = [&](ModelGuest& guest, TaskId task, size_t index) {
@@ -238,6 +261,15 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
       finding.deciding = {
           {who(held.place.task), "performs", held.place, frame(held.place.pc), other.place.task},
           performed};
+    }
+    for (const SwappedRun& swapped :
+         swap(noted, *sides, [this](const Schedule& schedule) { return run_(schedule, {}); })) {
+      const std::string text = swapped.schedule.text();
+      if (swapped.verdict == Verdict::same)
+        finding.swapped = text;
+      else
+        finding.swaps_tried.push_back(text + ": " + std::string(name(swapped.verdict)) +
+                                      (swapped.reason.empty() ? "" : ", " + swapped.reason));
     }
   } else if (!minimised.schedule.steps.empty()) {
     const auto& step = minimised.schedule.steps[minimised.preempts.value_or(0)];

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "explorer/analysis.h"
+#include "explorer/deciding_pair.h"
 #include "explorer/minimiser.h"
 #include "explorer/model_run.h"
 #include "trace_format/finding.h"
@@ -24,16 +25,16 @@ class Explanation {
   Explanation(Run run, StackOf stack, const Symbols& symbols, const AnalysedRun& recorded)
       : run_(std::move(run)), stack_(std::move(stack)), symbols_(symbols), recorded_(recorded) {}
 
-  // Fills in kind, consequence, fingerprint, sides, differences and deciding.
+  // Fills in kind, consequence, fingerprint, sides, differences, deciding
+  // and whether the two steps do decide.
   void explain(Finding& finding, const Minimised& minimised, const RunOutcome& failing) const;
 
  private:
-  struct Sides {
-    size_t held = 0, other = 0;  // indices into RunOutcome::points
-    std::optional<size_t> step;  // of the schedule: takes the task away
-  };
+  using Sides = DecidingPair;
   std::optional<Sides> meeting(const RunOutcome& run, const Minimised& minimised) const;
   std::optional<Sides> meeting_at(const RunOutcome& run, size_t step) const;
+  // What others touch while a step keeps a task from going on to something that conflicts.
+  std::optional<Sides> meeting_after(const RunOutcome& run) const;
   // The first pair of conflicting accesses of two tasks that came the other way round in a run that
   // passed; pairs that nothing orders before others. Indices into the failing run's points.
   std::optional<Sides> turned_round(const RunOutcome& failing, const RunOutcome& passing) const;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <stdexcept>
 
 #include "explorer/explanation.h"
@@ -42,6 +43,29 @@ std::string first_difference(const RunOutcome& a, const RunOutcome& b) {
          describe(a.events[i].place) + "), then " + describe(b.events[i].body) + " (" +
          describe(b.events[i].place) + ")";
 }
+
+// Lets a signal come at the first decision at which it may, and tasks go on by the default rule.
+class PlaceOnce final : public Scheduler {
+ public:
+  explicit PlaceOnce(int32_t signal) : signal_(signal) {}
+  bool placed() const { return placed_; }
+
+  void begin(uint64_t) override { placed_ = false; }
+  Decision decide(const Situation& situation) override {
+    const bool goes_on = situation.current_runnable && situation.why != DecisionPoint::budget;
+    Decision decision{goes_on ? situation.at.task : situation.runnable.front()};
+    const bool comes = std::ranges::find(situation.signals, signal_) != situation.signals.end();
+    if (comes && !placed_ && situation.current_runnable) {
+      decision.signal = signal_;
+      placed_ = true;
+    }
+    return decision;
+  }
+
+ private:
+  int32_t signal_;
+  bool placed_ = false;
+};
 
 }  // namespace
 
@@ -85,8 +109,9 @@ const AnalysedRun& Exploration::analyse(const AnalysisOptions& options) {
     points_.insert(target.second_pc);
   };
   for (const auto& race : recorded_.races)
-    if (race.first.place.task != race.second.place.task || !handled(race)) aim_at(race);
-  aim_signals();
+    if (race.first.place.task != race.second.place.task || !handled(recorded_, race)) aim_at(race);
+  aim_signals(recorded_);
+  for (const int32_t signal : expected_) aim_signals(analyse_with(signal));
   for (const auto* pairs : {&recorded_.lock_ordered, &recorded_.contended}) {
     size_t taken = 0;
     for (const auto& pair : *pairs) {
@@ -112,16 +137,28 @@ bool Exploration::suppressed(const RaceCandidate& pair) const {
     for (const Site& site : symbols_->sites(side->place.pc))
       stack.push_back({side->place.pc, site.function, site.file, site.line, site.module});
   }
-  return suppressions_.match(handled(pair) ? Suppressions::Of::signal : Suppressions::Of::race,
-                             stacks);
+  return suppressions_.match(
+      handled(recorded_, pair) ? Suppressions::Of::signal : Suppressions::Of::race, stacks);
 }
 
-bool Exploration::handled(const RaceCandidate& pair) const {
-  return recorded_.handlers.contains(pair.first.strand) ||
-         recorded_.handlers.contains(pair.second.strand);
+bool Exploration::handled(const AnalysedRun& run, const RaceCandidate& pair) {
+  return run.handlers.contains(pair.first.strand) || run.handlers.contains(pair.second.strand);
 }
 
-void Exploration::aim_signals() {
+AnalysedRun Exploration::analyse_with(int32_t signal) {
+  handled_.insert(signal);
+  PlaceOnce placing(signal);
+  RunOutcome run = make_runs(Runs::In::own_process)->run(placing, 0, {});
+  if (!placing.placed())
+    throw std::runtime_error("the program installs no handler for signal " +
+                             std::to_string(signal) + ": there is nothing to place it at");
+  std::vector<Event> events{recording_->front()};
+  std::ranges::move(run.events, std::back_inserter(events));
+  return heddle::analyse(
+      events, [this](const std::string& content) { return reader_.pinned(content); }, *symbols_);
+}
+
+void Exploration::aim_signals(const AnalysedRun& run) {
   const auto aim_at = [&](const SignalTarget& target) {
     if (target.count > kBusySite || std::ranges::count(signal_targets_, target) > 0) return;
     signal_targets_.push_back(target);
@@ -130,29 +167,29 @@ void Exploration::aim_signals() {
     handled_.insert(target.signal);
   };
   const auto executions = [&](uint64_t pc) {
-    const auto found = recorded_.executions.find(pc);
-    return static_cast<uint32_t>(found == recorded_.executions.end() ? 0 : found->second);
+    const auto found = run.executions.find(pc);
+    return static_cast<uint32_t>(found == run.executions.end() ? 0 : found->second);
   };
-  for (const auto* pairs : {&recorded_.races, &recorded_.interruptions})
+  for (const auto* pairs : {&run.races, &run.interruptions})
     for (const auto& pair : *pairs) {
-      if (!handled(pair)) continue;
+      if (!handled(run, pair)) continue;
       for (const auto& [handler, other] :
            {std::pair(&pair.first, &pair.second), std::pair(&pair.second, &pair.first)}) {
-        const auto signal = recorded_.handlers.find(handler->strand);
-        if (signal == recorded_.handlers.end()) continue;
+        const auto signal = run.handlers.find(handler->strand);
+        if (signal == run.handlers.end()) continue;
         const uint64_t pc = other->place.pc;
         aim_at({pc, signal->second, handler->place.pc, handler->place.task == other->place.task,
                 executions(pc)});
       }
     }
-  for (const auto& [pc, signals] : recorded_.interrupted_calls)
+  for (const auto& [pc, signals] : run.interrupted_calls)
     for (const int32_t signal : signals) aim_at({pc, signal, 0, true, executions(pc)});
 }
 
 std::unique_ptr<Runs> Exploration::make_runs(Runs::In in) const {
   return std::make_unique<Runs>(
       recording_, [this](const std::string& content) { return reader_.pinned(content); }, points_,
-      handled_, recorded_, oracle_, in);
+      handled_, expected_, recorded_, oracle_, in);
 }
 
 Runs& Exploration::runs() {

@@ -56,6 +56,10 @@ class Exploration {
   // Before analyse(): pairs that match are no targets, findings that match are passed over.
   void suppress(Suppressions suppressions) { suppressions_ = std::move(suppressions); }
 
+  // Before analyse(): this signal may come from outside, once in a run, though it did not in the
+  // recording. analyse() throws std::runtime_error where the program never handles it.
+  void expect_signal(int32_t number) { expected_.insert(number); }
+
   // Before anything is run.
   void use(OracleCommands oracle) { oracle_ = std::move(oracle); }
 
@@ -75,10 +79,13 @@ class Exploration {
   const Symbols& symbols() const { return *symbols_; }
 
  private:
-  // What the signals whose handlers the analysis saw are to meet.
-  void aim_signals();
+  // What the signals whose handlers an analysis saw are to meet.
+  void aim_signals(const AnalysedRun& run);
+  // A run in which that signal comes, as soon as it is handled: its handler is seen there.
+  AnalysedRun analyse_with(int32_t signal);
   bool suppressed(const RaceCandidate& pair) const;
-  bool handled(const RaceCandidate& pair) const;  // a side of it is in a signal's handler
+  // Is a side of it in a signal's handler?
+  static bool handled(const AnalysedRun& run, const RaceCandidate& pair);
   std::unique_ptr<Runs> make_runs(Runs::In in) const;
   Runs& runs();
   RunOutcome run_limited(const Schedule& schedule, const RunLimits& limits) {
@@ -100,7 +107,8 @@ class Exploration {
   AnalysedRun recorded_;
   std::vector<Target> targets_;
   std::vector<SignalTarget> signal_targets_;
-  std::set<int32_t> handled_;  // signals of these
+  std::set<int32_t> handled_;   // signals of these
+  std::set<int32_t> expected_;  // that the recording did not have
   std::set<uint64_t> points_;
   OracleCommands oracle_;
   std::unique_ptr<Runs> runs_;  // in a process apart: what is found is confirmed there

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "explorer/model/recording.h"
+#include "explorer/signal_accesses.h"
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/reads.h"
 
@@ -120,7 +121,7 @@ std::optional<int> descriptor_at(uint64_t address) {
 
 std::string location_name(uint64_t address) {
   const auto descriptor = descriptor_at(address);
-  return descriptor ? "descriptor " + std::to_string(*descriptor) : std::string();
+  return descriptor ? "descriptor " + std::to_string(*descriptor) : signal_location_name(address);
 }
 
 std::vector<KernelAccess> kernel_accesses(const event::Syscall& call, const GuestMemory& memory) {

@@ -23,11 +23,11 @@ inline constexpr uint64_t kDescriptorBytes = 8;
 uint64_t descriptor_location(int descriptor);
 // The number of the entry at `address`; nothing for memory.
 std::optional<int> descriptor_at(uint64_t address);
-// "descriptor 5"; empty for memory.
+// "descriptor 5", or what signal_accesses.h has; empty for memory.
 std::string location_name(uint64_t address);
 
-// Of a completed call. Calls about threads, futexes, mappings and signals have none here: what they
-// touch orders tasks, or belongs to the kernel's own bookkeeping.
+// Of a completed call. Calls about threads, futexes and mappings have none here: what they touch
+// orders tasks, or belongs to the kernel's own bookkeeping. Those about signals: signal_accesses.h.
 std::vector<KernelAccess> kernel_accesses(const event::Syscall& call, const GuestMemory& memory);
 
 // Of a call that is about to be made: all that it may touch.

@@ -59,6 +59,9 @@ class ModelKernel {
   void preempt(TaskId task) { queue_.yield(task); }
   uint64_t now_ns() const { return queue_.now(); }
 
+  // A signal that the recording did not have: place_signal() can bring it, once, while the program
+  // handles it.
+  void expect_signal(int32_t number) { signals_.expect(number); }
   // Signals that place_signal() can bring now: a timer's if it runs out `within` ns.
   std::vector<int32_t> outside_signals(uint64_t within) const;
   // The first of these signals that is still to come comes now, to this task. False: there is none.

@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "explorer/heap_blocks.h"
+#include "explorer/kernel_accesses.h"
 #include "explorer/model_guest.h"
 #include "explorer/model_kernel.h"
 #include "machine/scheduler.h"
+#include "machine/syscalls/table.h"
 #include "trace_format/schedule.h"
 
 namespace heddle {
@@ -26,6 +28,7 @@ struct PassedPoint {
   uint32_t size = 0;
   bool writes = false;
   bool updates = false;        // reads as well
+  uint8_t length = 0;          // of the instruction, in bytes; 0: unknown
   uint16_t by_call = 0;        // Access::by_call; such a point is where the call was over
   std::vector<TaskId> others;  // that could run there, time passing included
 };
@@ -132,6 +135,10 @@ class ModelRun {
   void deliver(TaskId task, const SignalInfo& info);
   void note_point(TaskId task);
   void note_call(TaskId task, const event::Syscall& call);
+  std::vector<KernelAccess> signal_accesses_of(TaskId task, uint64_t number,
+                                               const SyscallArguments& arguments);
+  void note_signal_call(TaskId task, uint64_t number, const SyscallArguments& arguments);
+  void note_accesses(TaskId task, uint64_t number, const std::vector<KernelAccess>& accesses);
   // The task is in front of a watched call, for the first time.
   bool stops_before_call(TaskId task, const Place& at);
 

@@ -69,6 +69,7 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
         guest.apply(attempt.effects);
         guest.task(task).restart_call();
       }
+      if (limits_.keep_points) note_signal_call(task, request.number, request.arguments);
       // What the task did up to this call comes before what others do while it waits in it.
       add(event::Switch{0}, task);
       waiting_[task] = request;

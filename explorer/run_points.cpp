@@ -1,6 +1,7 @@
 // Access points of a run: what a task is about to touch there, and what that does to the heap.
 #include "explorer/kernel_accesses.h"
 #include "explorer/model_run.h"
+#include "explorer/signal_accesses.h"
 #include "machine/tracee/guest_code.h"
 #include "machine/translator/operand.h"
 
@@ -13,14 +14,36 @@ constexpr uint16_t kSyscallInstruction = 0x050f;
 
 // What the kernel touched for a call that is over.
 void ModelRun::note_call(TaskId task, const event::Syscall& call) {
+  note_accesses(task, call.number, kernel_accesses(call, s_.guest->memory()));
+  // A call that waited was noted when it began to.
+  if (!waiting_.contains(task)) note_signal_call(task, call.number, call.arguments);
+}
+
+std::vector<KernelAccess> ModelRun::signal_accesses_of(TaskId task, uint64_t number,
+                                                       const SyscallArguments& arguments) {
+  if (!about_signals(number)) return {};
+  SignalOwners owners;
+  for (const auto& [other, tid] : s_.kernel.tids()) {
+    owners.tasks.push_back(other);
+    owners.by_tid[tid] = other;
+  }
+  return signal_accesses(task, number, arguments, owners, s_.guest->memory());
+}
+
+void ModelRun::note_signal_call(TaskId task, uint64_t number, const SyscallArguments& arguments) {
+  note_accesses(task, number, signal_accesses_of(task, number, arguments));
+}
+
+void ModelRun::note_accesses(TaskId task, uint64_t number,
+                             const std::vector<KernelAccess>& accesses) {
   ModelGuest& guest = *s_.guest;
-  for (const KernelAccess& access : kernel_accesses(call, guest.memory())) {
+  for (const KernelAccess& access : accesses) {
     PassedPoint point;
     point.place = guest.task(task).place();
     point.address = access.address;
     point.size = static_cast<uint32_t>(access.size);
     point.writes = access.kind != AccessKind::read;
-    point.by_call = static_cast<uint16_t>(1 + call.number);
+    point.by_call = static_cast<uint16_t>(1 + number);
     outcome_.points.push_back(point);
     if (limits_.at_point) limits_.at_point(guest, task, outcome_.points.size() - 1);
   }
@@ -82,9 +105,13 @@ void ModelRun::note_point(TaskId task) {
   }
   const Place place = guest.task(task).place();
   const bool calls = guest.memory().load<uint16_t>(place.pc) == kSyscallInstruction;
-  if (calls)
-    for (const KernelAccess& access : coming_accesses(guest.request(task), guest.memory()))
-      touches_.push_back({access.address, access.size, access.kind != AccessKind::read});
+  if (calls) {
+    const SyscallRequest request = guest.request(task);
+    for (const auto& accesses : {coming_accesses(request, guest.memory()),
+                                 signal_accesses_of(task, request.number, request.arguments)})
+      for (const KernelAccess& access : accesses)
+        touches_.push_back({access.address, access.size, access.kind != AccessKind::read});
+  }
   if (s_.heap) {
     const auto argument = s_.heap->argument(place.pc);
     if (argument) {
@@ -104,6 +131,8 @@ void ModelRun::note_point(TaskId task) {
   // A schedule's step may stop where a point has just done so.
   if (!outcome_.points.empty() && outcome_.points.back().place == place) return;
   outcome_.points.emplace_back().place = place;
+  outcome_.points.back().length =
+      static_cast<uint8_t>(translator::instruction_length(GuestCode(guest.memory()), place.pc));
   if (!calls) {
     // A call's accesses are noted when it is over.
     PassedPoint& point = outcome_.points.back();

@@ -11,11 +11,13 @@ namespace heddle {
 
 Runs::Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
            const std::set<uint64_t>& points, const std::set<int32_t>& signals,
-           const AnalysedRun& recorded, OracleCommands oracle, In in)
+           const std::set<int32_t>& expected, const AnalysedRun& recorded, OracleCommands oracle,
+           In in)
     : recording_(std::move(recording)),
       files_(std::move(files)),
       points_(points),
       signals_(signals),
+      expected_(expected),
       recorded_(recorded),
       oracle_(recorded.status, recorded.output, recorded.error, std::move(oracle)),
       cpuid_(cpuid_answers(*recording_)),
@@ -45,6 +47,7 @@ ModelState& Runs::start() {
                               &points_,
                               {},
                               &recorded_.block_users});
+  for (const int32_t signal : expected_) start_->kernel.expect_signal(signal);
   try {
     ModelRun(*start_, cpuid_, {}).run_to_start(signals_);
   } catch (const ResidentUnavailable& why) {

@@ -21,10 +21,12 @@ class Runs {
   };
 
   // `points`: instructions with scheduling points; `signals`: those that are placed, see
-  // ModelRun::run_to_start; `recorded`: what the recorded run came to. All outlive this.
+  // ModelRun::run_to_start; `expected`: of these, the ones that may come though they did not in the
+  // recording; `recorded`: what the recorded run came to. All outlive this.
   Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
        const std::set<uint64_t>& points, const std::set<int32_t>& signals,
-       const AnalysedRun& recorded, OracleCommands oracle, In in);
+       const std::set<int32_t>& expected, const AnalysedRun& recorded, OracleCommands oracle,
+       In in);
 
   // Run `number` of the scheduler, or a schedule, each from the state just before the first thread
   // is created or a handler of those signals is installed, which all schedules have in common.
@@ -41,6 +43,7 @@ class Runs {
   PinnedFiles files_;
   const std::set<uint64_t>& points_;
   const std::set<int32_t>& signals_;
+  const std::set<int32_t>& expected_;
   const AnalysedRun& recorded_;
   OutputOracle oracle_;
   CpuidTable cpuid_;

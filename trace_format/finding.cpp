@@ -71,6 +71,8 @@ std::string Finding::json() const {
                             {"sides", sides},
                             {"differences", differences},
                             {"deciding", deciding},
+                            {"swapped", swapped},
+                            {"swaps_tried", swaps_tried},
                             {"schedule", schedule.text()},
                             {"strategy", strategy},
                             {"seed", seed},
@@ -94,6 +96,9 @@ Finding Finding::parse(std::string_view text) {
     j.at("sides").get_to(f.sides);
     j.at("differences").get_to(f.differences);
     j.at("deciding").get_to(f.deciding);
+    // Findings of before do not say.
+    f.swapped = j.value("swapped", std::string());
+    f.swaps_tried = j.value("swaps_tried", std::vector<std::string>());
     f.schedule = Schedule::parse(j.at("schedule").get<std::string>());
     j.at("strategy").get_to(f.strategy);
     j.at("seed").get_to(f.seed);

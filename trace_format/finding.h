@@ -60,6 +60,10 @@ struct Finding {
   std::vector<FindingSide> sides;
   std::vector<Difference> differences;
   std::vector<DecidingStep> deciding;
+  // Is it these that decide? With the two swapped the program passed under this schedule...
+  std::string swapped;  // its text; empty: it did not
+  // ... and did not under these: "SCHEDULE: VERDICT, REASON".
+  std::vector<std::string> swaps_tried;
   Schedule schedule;
   std::string strategy;
   uint64_t seed = 0;

@@ -127,17 +127,25 @@ std::optional<uint64_t> Signals::take_saved_mask(TaskId task) {
 }
 
 void Signals::post_due(RunQueue& queue) {
-  while (next_outside() <= queue.now()) {
+  while (next_outside() != kNever && next_outside() <= queue.now()) {
     const SignalInfo info = outside_.front().info;
     outside_.pop_front();
     post(0, info, queue);
   }
 }
 
+void Signals::expect(int32_t number) {
+  outside_.push_back({kNever, make_info(number, SI_USER, 0)});
+}
+
 std::vector<int32_t> Signals::outside() const {
   std::vector<int32_t> numbers;
-  for (const Due& due : outside_)
-    if (std::ranges::count(numbers, due.info.number) == 0) numbers.push_back(due.info.number);
+  for (const Due& due : outside_) {
+    const bool may_come =
+        due.due != kNever || state_.disposition(due.info.number) == Disposition::handle;
+    if (may_come && std::ranges::count(numbers, due.info.number) == 0)
+      numbers.push_back(due.info.number);
+  }
   return numbers;
 }
 

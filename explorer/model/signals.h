@@ -38,6 +38,8 @@ class Signals {
   // The mask that comes back when the handler that ended rt_sigsuspend returns.
   std::optional<uint64_t> take_saved_mask(TaskId task);
 
+  // Another signal of the outside, which comes when it is placed, and only while it is handled.
+  void expect(int32_t number);
   // When the next signal of the outside is due; kNever: none. Posts all that are due.
   uint64_t next_outside() const { return outside_.empty() ? kNever : outside_.front().due; }
   void post_due(RunQueue& queue);
@@ -48,7 +50,7 @@ class Signals {
 
  private:
   struct Due {
-    uint64_t due = 0;  // ns of virtual time
+    uint64_t due = 0;  // ns of virtual time; kNever: when it is placed
     SignalInfo info;
   };
   struct Awaited {

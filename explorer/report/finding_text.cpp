@@ -55,6 +55,18 @@ std::string step_text(const DecidingStep& step) {
          "; thread " + std::to_string(step.next) + " goes on\n";
 }
 
+// Whether the run passes with the two steps the other way round.
+std::string swap_text(const Finding& finding) {
+  if (!finding.swapped.empty())
+    return "  the other way round it passes: --schedule " + printable(finding.swapped) + "\n";
+  std::string text;
+  for (const std::string& tried : finding.swaps_tried)
+    text +=
+        (text.empty() ? "  not confirmed: no run with the two the other way round passes\n" : "") +
+        ("    " + printable(tried)) + "\n";
+  return text;
+}
+
 }  // namespace
 
 std::string frame_text(size_t number, const StackFrame& frame) {
@@ -101,6 +113,7 @@ std::string finding_text(const Finding& finding, const std::string& replay_comma
   if (!finding.deciding.empty()) {
     text += style(Emphasis::heading, "what decides") + "\n";
     for (const DecidingStep& step : finding.deciding) text += step_text(step);
+    text += swap_text(finding);
     text += "\n";
   }
   text += style(Emphasis::heading, "schedule") + "  " + finding.schedule.text() + "\n";

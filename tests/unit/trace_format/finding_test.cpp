@@ -36,6 +36,8 @@ Finding complete() {
                  {2, 17, 0x401000, 1},
                  {0x401000, "add", "main.c", 10, ""},
                  3}};
+  f.swapped = "2@18:401003>3";
+  f.swaps_tried = {"-: changed"};
   f.schedule = Schedule::parse("2@17:401000.1>3,3@5:401010>2!10");
   f.strategy = "pct depth 3 seed 7 run 12";
   f.seed = ~uint64_t{0};

@@ -280,5 +280,18 @@ TEST_F(SignalsTest, OrAtTheRecordedTime) {
   EXPECT_EQ(taken(1), SIGTERM);
 }
 
+TEST_F(SignalsTest, AnExpectedOneComesWhenItIsPlacedAndIsHandled) {
+  kernel().expect_signal(SIGUSR1);
+  EXPECT_TRUE(kernel().outside_signals(1000).empty());
+  handle(SIGUSR1);
+  EXPECT_THAT(kernel().outside_signals(1000), ElementsAre(SIGUSR1));
+  EXPECT_FALSE(kernel().advance_time());
+  EXPECT_TRUE(kernel().place_signal(SIGUSR1, 1));
+  const auto taken = kernel().take_signal(1);
+  ASSERT_TRUE(taken.has_value());
+  EXPECT_EQ(taken->number, SIGUSR1);
+  EXPECT_FALSE(kernel().place_signal(SIGUSR1, 1));
+}
+
 }  // namespace
 }  // namespace heddle

@@ -95,12 +95,24 @@ Finding race() {
                  {2, 17, 0x401000, 1},
                  {0x401000, "add", "main.c", 10, ""},
                  3}};
+  f.swapped = "2@17:401003>3";
   f.schedule = Schedule::parse("2@17:401000.1>3");
   f.strategy = "pct depth 3 seed 7 run 12";
   f.schedules_tried = 1012;
   f.found_steps = 40;
   f.confirmed = 1;
   return f;
+}
+
+TEST(FindingTextTest, SaysWhatWasTriedWhereTheSwappedStepsDoNotPass) {
+  Finding f = race();
+  f.swapped.clear();
+  f.swaps_tried = {"2@17:401003>3: changed, the output differs", "-: infeasible, because"};
+  EXPECT_NE(finding_text(f, "", false)
+                .find("  not confirmed: no run with the two the other way round passes\n"
+                      "    2@17:401003>3: changed, the output differs\n"
+                      "    -: infeasible, because\n"),
+            std::string::npos);
 }
 
 TEST(FindingTextTest, SaysEverything) {
@@ -123,6 +135,7 @@ TEST(FindingTextTest, SaysEverything) {
       "what decides\n"
       "  thread 2 is stopped between the load and the store of add main.c:10; thread 3 goes "
       "on\n"
+      "  the other way round it passes: --schedule 2@17:401003>3\n"
       "\n"
       "schedule  2@17:401000.1>3\n"
       "found by  pct depth 3 seed 7 run 12, after 1,012 schedules; minimised from 40 steps to "
