@@ -36,7 +36,13 @@ int replay(const TraceLocation& location, const std::string& name, bool quiet, C
       options, translation_store());
   uint64_t events = 1;
   try {
-    while (const auto event = trace.next()) {
+    while (true) {
+      while (const auto calls = trace.next_calls()) {
+        replayer.advance(*calls);
+        events += calls->events;
+      }
+      const auto event = trace.next();
+      if (!event) break;
       replayer.advance(*event);
       if (const auto* taint = std::get_if<event::Taint>(&event->body))
         std::fprintf(stderr, "heddle: tainted from event %llu on: %s\n",

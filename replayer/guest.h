@@ -97,7 +97,7 @@ class Guest {
   // With Options::runtime_syscalls: calls that the runtime is to answer in the next runs, in this
   // order, if the guest makes them as the entries say (trace_format/syscall_log.h); at most
   // kAnswers bytes. Any other call stops.
-  static constexpr size_t kAnswers = 256 << 10;
+  static constexpr size_t kAnswers = 511 << 10;
   void give_answers(std::span<const uint8_t> entries);
   // Bytes of those that it did answer.
   uint64_t answered() const;

@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <sys/syscall.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -14,10 +15,11 @@ namespace {
 
 // Calls whose whole effect on a replay is their result and the bytes that they wrote: not those
 // that a signal ended, nor those that changed a file which shows in memory.
-bool answerable(const event::Syscall& call) {
-  const auto* known = find(call.number);
-  if (!known || known->replay != Replay::logged || call.result == -EINTR) return false;
-  switch (call.number) {
+bool answerable(uint64_t number, int64_t result, const std::array<uint64_t, 6>& arguments,
+                bool effects) {
+  const auto* known = find(number);
+  if (!known || known->replay != Replay::logged || result == -EINTR) return false;
+  switch (number) {
     case SYS_write:
     case SYS_writev:
     case SYS_pwrite64:
@@ -30,13 +32,13 @@ bool answerable(const event::Syscall& call) {
     case SYS_openat:
     case SYS_openat2:
     case SYS_creat:
-      return call.effects.empty();
+      return !effects;
     case SYS_sendfile:
     case SYS_splice:
     case SYS_copy_file_range:
       return false;
     case SYS_ioctl:
-      return call.arguments[1] != FICLONE && call.arguments[1] != FICLONERANGE;
+      return arguments[1] != FICLONE && arguments[1] != FICLONERANGE;
     default:
       return true;
   }
@@ -46,7 +48,8 @@ bool answerable(const event::Syscall& call) {
 
 bool HeldCalls::hold(const Event& event, std::optional<int> stream) {
   const auto* call = std::get_if<event::Syscall>(&event.body);
-  if (!call || !answerable(*call)) return false;
+  if (!call || !answerable(call->number, call->result, call->arguments, !call->effects.empty()))
+    return false;
   if (!empty() && event.place.task != task()) return false;
   const bool shown = stream && call->result > 0;
   // Of others the bytes' places are only known when the call is made.
@@ -71,7 +74,19 @@ bool HeldCalls::hold(const Event& event, std::optional<int> stream) {
   }
   calls_.push_back({event.number, at, shown ? *stream : 0});
   streams_ += shown;
-  last_ = event;
+  last_ = event.place;
+  return true;
+}
+
+bool HeldCalls::hold(const heddle_log_entry& call, std::span<const uint8_t> entry,
+                     uint64_t number) {
+  if (!empty() && call.task != task()) return false;
+  if (entries_.size() + entry.size() > Guest::kAnswers) return false;
+  if (!answerable(call.number, call.result, std::to_array(call.arguments), call.effects != 0))
+    return false;
+  calls_.push_back({number, entries_.size(), 0});
+  entries_.insert(entries_.end(), entry.begin(), entry.end());
+  last_ = {call.task, call.ticks, call.pc, 0};
   return true;
 }
 
@@ -109,11 +124,13 @@ void HeldCalls::show(const Guest& guest,
 }
 
 Event HeldCalls::take_last() {
-  entries_.resize(calls_.back().entry);
-  streams_ -= calls_.back().stream != 0;
+  const Call last = calls_.back();
+  const auto entry = std::span(entries_).subspan(last.entry);
+  Event event = logged_call(entry, last.number, 0);
+  entries_.resize(last.entry);
+  streams_ -= last.stream != 0;
   calls_.pop_back();
-  Event event = std::move(last_);
-  if (!calls_.empty()) last_.place.task = event.place.task;
+  if (!calls_.empty()) last_.task = event.place.task;
   return event;
 }
 

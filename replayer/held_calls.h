@@ -3,10 +3,12 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "replayer/guest.h"
 #include "trace_format/event.h"
+#include "trace_format/syscall_log.h"
 
 namespace heddle {
 
@@ -18,10 +20,14 @@ class HeldCalls {
   // is a write to the program's `stream`, the bytes are kept when it is answered.
   bool hold(const Event& event, std::optional<int> stream = std::nullopt);
 
+  // The same for one that the runtime logged, with the number of its event. Not for a call that may
+  // have written to a stream.
+  bool hold(const heddle_log_entry& call, std::span<const uint8_t> entry, uint64_t number);
+
   bool empty() const { return calls_.empty(); }
-  // Only if not empty.
-  TaskId task() const { return last_.place.task; }
-  const Event& last() const { return last_; }
+  // Only if not empty: of the last one.
+  TaskId task() const { return last_.task; }
+  const Place& place() const { return last_; }
 
   // Gives them to the guest's runtime, in their order.
   void give(Guest& guest) const;
@@ -43,7 +49,7 @@ class HeldCalls {
   };
   std::vector<Call> calls_;
   std::vector<uint8_t> entries_;
-  Event last_;
+  Place last_;
   size_t streams_ = 0;  // calls with one
 };
 

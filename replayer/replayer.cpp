@@ -2,6 +2,9 @@
 
 #include <sys/syscall.h>
 
+#include <array>
+#include <cstring>
+
 #include "machine/syscalls/describe.h"
 #include "machine/syscalls/table.h"
 #include "machine/tracee/cpu_features.h"
@@ -204,6 +207,28 @@ void Replayer::advance(const Event& event) {
   perform(event);
 }
 
+void Replayer::advance(const LoggedCalls& calls) {
+  auto entries = calls.entries;
+  for (uint64_t number = calls.first_event; !entries.empty(); ++number) {
+    heddle_log_entry call;
+    std::memcpy(&call, entries.data(), sizeof call);
+    const auto entry = entries.first(call.size);
+    entries = entries.subspan(call.size);
+    if (!hold(call, entry, number)) advance(logged_call(entry, number, calls.time_ns));
+  }
+}
+
+// What is written to a stream is shown by hold(Event).
+bool Replayer::hold(const heddle_log_entry& call, std::span<const uint8_t> entry, uint64_t number) {
+  const auto process = tasks_.find(call.task);
+  if (!options_.runtime_syscalls || process == tasks_.end() || call.number == SYS_write ||
+      call.number == SYS_writev || saved_masks_.contains(call.task) ||
+      !held_.hold(call, entry, number))
+    return false;
+  process->second->outputs.called(call.number, std::to_array(call.arguments), call.result);
+  return true;
+}
+
 bool Replayer::hold(const Event& event) {
   const auto* call = std::get_if<event::Syscall>(&event.body);
   const auto process = tasks_.find(event.place.task);
@@ -219,7 +244,7 @@ bool Replayer::hold(const Event& event) {
 
 // Just behind the last call that is held, where a signal is taken that came during it.
 bool Replayer::is_behind_held(const Place& place) const {
-  const Place& call = held_.last().place;
+  const Place& call = held_.place();
   return place.ticks == call.ticks && place.pc == call.pc + 2;
 }
 

@@ -10,6 +10,7 @@
 #include "replayer/guest.h"
 #include "replayer/held_calls.h"
 #include "replayer/output_descriptors.h"
+#include "trace_format/logged_calls.h"
 
 namespace heddle {
 
@@ -33,6 +34,8 @@ class Replayer {
   // Runs the program up to and over this event. Throws Divergence. With Options::runtime_syscalls
   // the calls that the runtime can answer are held until the next event of another kind.
   void advance(const Event& event);
+  // The same for many, in their order.
+  void advance(const LoggedCalls& calls);
   // Runs it over the events that are held.
   void catch_up();
 
@@ -72,6 +75,7 @@ class Replayer {
   };
   void perform(const Event& event);
   bool hold(const Event& event);
+  bool hold(const heddle_log_entry& call, std::span<const uint8_t> entry, uint64_t number);
   bool is_behind_held(const Place& place) const;
   bool switches_before_call(const Event& event);
   void check_held(TaskId task, const Exit* exit);

@@ -11,6 +11,14 @@
 
 namespace heddle {
 
+// Consecutive events that are calls served in the tracee, as their entries.
+struct LoggedCalls {
+  uint64_t first_event = 0;
+  uint64_t events = 0;
+  uint64_t time_ns = 0;
+  std::span<const uint8_t> entries;  // whole ones; valid as long as what they were read from
+};
+
 // Bytes of the entry at the front; nothing where there is none that is whole and whose effects are
 // inside of it.
 std::optional<uint32_t> entry_size(std::span<const uint8_t> bytes);

@@ -126,6 +126,24 @@ std::optional<Event> TraceReader::next() {
   return event;
 }
 
+std::optional<LoggedCalls> TraceReader::next_calls() {
+  const auto before = [&] {
+    return (directory_ / "events").string() + " before offset " + std::to_string(offset_) + ": ";
+  };
+  if (!decoded_.empty() || ended_ || !cut_off_.empty()) return std::nullopt;
+  if (left_.empty() && !load_chunk()) return std::nullopt;
+  std::optional<LoggedCalls> calls;
+  try {
+    calls = take_calls(left_);
+  } catch (const TraceError& error) {
+    throw TraceError(before() + error.what());
+  }
+  if (!calls) return std::nullopt;
+  if (calls->first_event != next_) throw TraceError(before() + "events are out of order");
+  next_ += calls->events;
+  return calls;
+}
+
 std::vector<Event> TraceReader::read_all() {
   std::vector<Event> events;
   while (auto event = next()) events.push_back(std::move(*event));

@@ -24,6 +24,9 @@ class TraceReader {
   // recording that did not end cleanly the events in its tail and log follow those in its chunks.
   std::optional<Event> next();
   std::vector<Event> read_all();
+  // Where a record of calls is next: those events at once, as entries that are there until the next
+  // call of a member. Otherwise nothing: see next().
+  std::optional<LoggedCalls> next_calls();
 
   // After next() gave nothing: empty where the recording ended cleanly, otherwise where and how the
   // trace is cut off.

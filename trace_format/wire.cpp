@@ -288,33 +288,35 @@ void encode_calls(std::span<const uint8_t> entries, uint64_t first_event, uint64
   }
 }
 
-namespace {
-
-void decode_calls(std::span<const uint8_t>& bytes, std::deque<Event>& out) {
+std::optional<LoggedCalls> take_calls(std::span<const uint8_t>& bytes) {
+  uint32_t first = 0;
+  if (bytes.size() < sizeof first) return std::nullopt;
+  std::memcpy(&first, bytes.data(), sizeof first);
+  if (!(first & kCalls)) return std::nullopt;
   CallsHeader header{};
   if (bytes.size() < sizeof header) throw TraceError("a record of calls is cut off");
   std::memcpy(&header, bytes.data(), sizeof header);
   const uint64_t size = header.size & ~kCalls;
   if (size < sizeof header || size > bytes.size() || header.zero != 0)
     throw TraceError("a record of calls has an impossible length");
-  auto entries = bytes.subspan(sizeof header, size - sizeof header);
+  const auto entries = bytes.subspan(sizeof header, size - sizeof header);
+  const auto count = entry_count(entries);
+  if (!count) throw TraceError("a record of calls has an entry that is not whole");
   bytes = bytes.subspan(size);
-  for (uint64_t number = header.first_event; !entries.empty(); ++number) {
-    const auto length = entry_size(entries);
-    if (!length) throw TraceError("a record of calls has an entry that is not whole");
-    out.push_back(logged_call(entries.first(*length), number, header.time_ns));
-    entries = entries.subspan(*length);
-  }
+  return LoggedCalls{header.first_event, *count, header.time_ns, entries};
 }
-
-}  // namespace
 
 void decode(std::span<const uint8_t>& bytes, std::deque<Event>& out) try {
   uint32_t size = 0;
   if (bytes.size() < sizeof size) throw TraceError("an event's length is cut off");
   std::memcpy(&size, bytes.data(), sizeof size);
-  if (size & kCalls) {
-    decode_calls(bytes, out);
+  if (const auto calls = take_calls(bytes)) {
+    auto entries = calls->entries;
+    for (uint64_t number = calls->first_event; !entries.empty(); ++number) {
+      const size_t length = *entry_size(entries);
+      out.push_back(logged_call(entries.first(length), number, calls->time_ns));
+      entries = entries.subspan(length);
+    }
     return;
   }
   if (size > kMaxMessage || size > bytes.size() - sizeof size || size % 8 != 0)

@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "trace_format/event.h"
+#include "trace_format/logged_calls.h"
 
 namespace heddle {
 
@@ -34,5 +36,9 @@ uint64_t record_size(uint32_t first);
 // Takes one record off the front of `bytes` and appends its events. Throws TraceError where there
 // is none.
 void decode(std::span<const uint8_t>& bytes, std::deque<Event>& out);
+
+// Takes one record of calls off the front of `bytes`. Nothing where there is another one. Throws
+// TraceError where it is malformed.
+std::optional<LoggedCalls> take_calls(std::span<const uint8_t>& bytes);
 
 }  // namespace heddle

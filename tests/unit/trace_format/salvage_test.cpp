@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -145,6 +146,32 @@ TEST_F(Salvage, EntriesThatWereDrainedAreEventsOfAChunk) {
   const auto events = reader.read_all();
   ASSERT_EQ(events.size(), kMany + 1);
   for (uint64_t n = 0; n <= kMany; ++n) EXPECT_EQ(events[n], clock_read(n));
+}
+
+TEST_F(Salvage, CallsAreReadAsEntriesAndAsEvents) {
+  TraceWriter writer(directory_);
+  std::vector<uint8_t> entries;
+  for (uint64_t n = 1; n < 5; ++n) ASSERT_TRUE(append_entry(clock_read(n), entries));
+  writer.append(clock_read(0));
+  writer.append_calls(entries, 4, 17);
+  writer.append(clock_read(5));
+  writer.append_calls(std::span(entries).first(*entry_size(entries)), 1, 18);
+  writer.finish();
+  TraceReader reader(directory_);
+  EXPECT_FALSE(reader.next_calls()) << "an event is next";
+  EXPECT_EQ(reader.next(), clock_read(0));
+  const auto calls = reader.next_calls();
+  ASSERT_TRUE(calls);
+  EXPECT_EQ(calls->first_event, 1u);
+  EXPECT_EQ(calls->events, 4u);
+  EXPECT_EQ(calls->time_ns, 17u);
+  EXPECT_TRUE(std::ranges::equal(calls->entries, entries));
+  EXPECT_FALSE(reader.next_calls());
+  EXPECT_EQ(reader.next(), clock_read(5));
+  EXPECT_EQ(reader.next()->number, 6u) << "the same as an event";
+  EXPECT_FALSE(reader.next_calls());
+  EXPECT_FALSE(reader.next());
+  EXPECT_EQ(reader.cut_off(), "");
 }
 
 TEST_F(Salvage, WhatWasAppendedIsThereWithoutAFlush) {
