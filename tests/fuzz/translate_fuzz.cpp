@@ -56,8 +56,7 @@ int main(int argc, char** argv) {
         return 1;
       }
       // Natively a program may go where there is none of its code.
-      if (at_end)
-        std::printf("seed %" PRIu64 ": only at its end: %s\n", seed, at_end->c_str());
+      if (at_end) std::printf("seed %" PRIu64 ": only at its end: %s\n", seed, at_end->c_str());
     }
     if ((seed - first + 1) % (ends ? 100'000 : 10'000) == 0)
       std::printf("%" PRIu64 " programs\n", seed - first + 1), std::fflush(stdout);
