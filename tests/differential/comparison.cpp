@@ -148,7 +148,12 @@ std::optional<std::string> Comparison::difference_at_end(const GuestProgram& pro
   sandbox_.reset(program_);
   GuestCpu& cpu = sandbox_.translated(fast_translation());
   TaskContext context = sandbox_.context();
-  const Exit exit = cpu.run(context, kStepLimit);
+  Exit exit;
+  try {
+    exit = cpu.run(context, kStepLimit);
+  } catch (const std::exception& error) {
+    return std::string("an error: ") + error.what();
+  }
   if (exit.kind == Exit::Kind::budget) return std::nullopt;
   const State state = sandbox_.state(context, exit.info, true);
   sandbox_.reset(program_);

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstring>
 #include <stdexcept>
 #include <system_error>
@@ -145,7 +146,12 @@ std::optional<std::vector<Step>> Sandbox::step_native(size_t limit, State* final
 }
 
 GuestCpu& Sandbox::translated(const translator::Options& options) {
-  if (cache_) cache_->invalidate(0, ~uint64_t{0});  // its entries in the look-up table
+  if (cache_) {
+    // A native run that went astray in translated code may have left a request, to be answered
+    // until the cache has gone.
+    std::atomic_ref(process_.shared_code()->hot->miss_request).store(0);
+    cache_->invalidate(0, ~uint64_t{0});  // its entries in the look-up table
+  }
   cpu_.reset();
   cache_ = std::make_shared<CodeCache>(process_.shared_code(), options);
   cpu_ = std::make_unique<GuestCpu>(process_, cache_, process_.thread(), 1);
