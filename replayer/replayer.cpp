@@ -134,18 +134,19 @@ bool Replayer::reach(const Place& place) {
   return guest().task(place.task).place() == place;
 }
 
-// Another task ran while this one waited in a call: there the call itself ends the run, which takes
-// no translation of its own.
-bool Replayer::switches_before_call(const Event& event) {
+// Another task ran while this one waited in a call, or the call ended its process: there the call
+// itself ends the run, which takes no translation of its own.
+bool Replayer::stops_before_call(const Event& event) {
   constexpr uint16_t kSyscall = 0x050f;
-  return options_.runtime_syscalls && std::holds_alternative<event::Switch>(event.body) &&
-         event.place.phase == 0 && guest().memory().load<uint16_t>(event.place.pc) == kSyscall;
+  const bool stops = std::holds_alternative<event::Switch>(event.body) ||
+                     std::holds_alternative<event::ProcessExit>(event.body);
+  return options_.runtime_syscalls && stops && event.place.phase == 0 &&
+         guest().memory().load<uint16_t>(event.place.pc) == kSyscall;
 }
 
 void Replayer::reach(const Event& event) {
   const Place& place = event.place;
-  const bool runs = !std::holds_alternative<event::ProcessExit>(event.body) &&
-                    !std::holds_alternative<event::Released>(event.body) &&
+  const bool runs = !std::holds_alternative<event::Released>(event.body) &&
                     !std::holds_alternative<event::Exec>(event.body);
   if (!held_.empty() && (!runs || held_.task() != place.task || is_behind_held(place))) catch_up();
   const auto process = tasks_.find(place.task);
@@ -164,7 +165,7 @@ void Replayer::reach(const Event& event) {
   const bool at_syscall = std::holds_alternative<event::Syscall>(event.body) ||
                           std::holds_alternative<event::TaskExit>(event.body);
   const auto* signal = std::get_if<event::Signal>(&event.body);
-  const bool before_call = switches_before_call(event);
+  const bool before_call = stops_before_call(event);
   const bool stands = before_call_.erase(place.task) != 0 && at_syscall && held_.empty();
   if (stands && context.place() == place) {
     // It has come here already, to let another task run.

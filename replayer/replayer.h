@@ -77,7 +77,7 @@ class Replayer {
   bool hold(const Event& event);
   bool hold(const heddle_log_entry& call, std::span<const uint8_t> entry, uint64_t number);
   bool is_behind_held(const Place& place) const;
-  bool switches_before_call(const Event& event);
+  bool stops_before_call(const Event& event);
   void check_held(TaskId task, const Exit* exit);
   void apply(const Event& event, const event::Syscall& call);
   void apply(const Event& event, const event::Signal& signal);
