@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <sstream>
@@ -111,7 +112,7 @@ int run(Recorder& recorder, CataloguedRecording& entry) {
 }
 
 void report(const Recorder& recorder, const CataloguedRecording& entry, const Options& options,
-            bool kept) {
+            bool kept, double seconds) {
   const auto events = static_cast<unsigned long long>(recorder.events());
   if (recorder.released())
     std::fprintf(stderr, "heddle: recording stopped: %s; the program went on without it\n",
@@ -123,16 +124,22 @@ void report(const Recorder& recorder, const CataloguedRecording& entry, const Op
       std::fprintf(stderr, "heddle: tainted from event %llu on: %s\n",
                    static_cast<unsigned long long>(event), reason.c_str());
   if (!options.quiet && kept)
-    std::fprintf(stderr, "heddle: recorded %s: %llu events, %llu bytes\n",
-                 entry.directory().c_str(), events,
-                 static_cast<unsigned long long>(recorder.bytes()));
+    std::fprintf(
+        stderr, "heddle: recorded %s: %llu events, %llu bytes (%.1f an event, %.0f a second)\n",
+        entry.directory().c_str(), events, static_cast<unsigned long long>(recorder.bytes()),
+        static_cast<double>(recorder.bytes()) / static_cast<double>(events),
+        static_cast<double>(recorder.bytes()) / seconds);
   if (!options.quiet && !kept)
     std::fprintf(stderr, "heddle: recorded %llu events, not kept (--save-on=%s)\n", events,
                  options.save_on.c_str());
-  if (options.statistics)
-    std::fprintf(stderr, "heddle: %llu stops, %llu system calls without one\n",
-                 static_cast<unsigned long long>(recorder.stops()),
-                 static_cast<unsigned long long>(recorder.logged_calls()));
+  if (!options.statistics) return;
+  std::fprintf(stderr, "heddle: %llu stops, %llu system calls without one\n",
+               static_cast<unsigned long long>(recorder.stops()),
+               static_cast<unsigned long long>(recorder.logged_calls()));
+  std::string most;
+  for (const auto& [name, times] : recorder.stopped_calls(8))
+    most += (most.empty() ? "" : ", ") + name + " " + std::to_string(times);
+  std::fprintf(stderr, "heddle: calls that stopped most: %s\n", most.c_str());
 }
 
 int record(const Options& options) {
@@ -147,13 +154,15 @@ int record(const Options& options) {
   if (save_on.always()) entry.is_latest();
   if (options.print_directory >= 0)
     dprintf(options.print_directory, "%s\n", entry.directory().c_str());
+  const auto began = std::chrono::steady_clock::now();
   const int status = run(*recorder, entry);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
   const bool kept = save_on.keeps(status, recorder->endings());
   if (!kept)
     entry.discard();
   else if (!save_on.always())
     entry.is_latest();
-  report(*recorder, entry, options, kept);
+  report(*recorder, entry, options, kept, took.count());
   return status;
 }
 

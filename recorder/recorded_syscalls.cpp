@@ -6,8 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <functional>
 
 #include "machine/syscalls/given.h"
 #include "machine/tracee/fixed_addresses.h"
@@ -38,6 +40,7 @@ void Recorder::syscall(Task& task, bool waits) {
   const SyscallArguments arguments{r[Register::rdi], r[Register::rsi], r[Register::rdx],
                                    r[Register::r10], r[Register::r8],  r[Register::r9]};
   const auto* entry = find(number);
+  ++stopped_calls_[number];
   switch (entry ? entry->replay : Replay::refused) {
     case Replay::unsupported:
       throw std::runtime_error(std::string("the program made system call ") + entry->name +
@@ -54,6 +57,17 @@ void Recorder::syscall(Task& task, bool waits) {
     default:
       start_call(task, *entry, arguments, waits);
   }
+}
+
+std::vector<std::pair<std::string, uint64_t>> Recorder::stopped_calls(size_t limit) const {
+  std::vector<std::pair<std::string, uint64_t>> calls;
+  for (const auto& [number, times] : stopped_calls_) {
+    const auto* entry = find(number);
+    calls.emplace_back(entry ? entry->name : std::to_string(number), times);
+  }
+  std::ranges::stable_sort(calls, std::greater{}, &std::pair<std::string, uint64_t>::second);
+  calls.resize(std::min(limit, calls.size()));
+  return calls;
 }
 
 void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArguments& arguments,

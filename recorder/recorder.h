@@ -64,6 +64,8 @@ class Recorder {
   // How often a thread of the program stopped for the supervisor, and how many system calls did
   // without.
   uint64_t stops() const { return stops_; }
+  // The calls that the supervisor had to make, those that it made most first, at most `limit`.
+  std::vector<std::pair<std::string, uint64_t>> stopped_calls(size_t limit) const;
   uint64_t logged_calls() const { return drained_ + log_->count(); }
   Ticks ticks() const;  // of all tasks together, those that have ended too
   // Why a replay may differ: the first reason; and all, with the first event of each.
@@ -194,7 +196,8 @@ class Recorder {
   std::atomic<bool> let_go_ = false;  // released_, for a signal handler
   int status_ = 0;
   uint64_t stops_ = 0;
-  uint64_t drained_ = 0;  // calls of the log that are events of the trace
+  std::map<uint64_t, uint64_t> stopped_calls_;  // how often, by number
+  uint64_t drained_ = 0;                        // calls of the log that are events of the trace
   std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
 };
 
