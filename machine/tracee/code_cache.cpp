@@ -471,7 +471,8 @@ void CodeCache::invalidate(uint64_t start, uint64_t size) {
   }
   const auto invalidate_page = [&](std::vector<uint64_t>& keys) {
     std::erase_if(keys, [&](uint64_t key) {
-      const uint64_t pc = key >> 1;
+      // The highest bit is the one below it in every address that code can be at.
+      const auto pc = static_cast<uint64_t>(static_cast<int64_t>(key) >> 1);
       const auto it = by_entry_.find(key);
       if (it == by_entry_.end()) {
         if (pc >= start && pc < end) splits_.erase(pc);

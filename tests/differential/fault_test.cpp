@@ -2,6 +2,8 @@
 // every mode.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "tests/differential/comparison.h"
 #include "tests/differential/generator.h"
 
@@ -155,6 +157,27 @@ TEST(Fault, TheCodeCacheCannotBeExecutedByTheGuest) {
   EXPECT_EQ(exit.info.si_signo, SIGSEGV);
   EXPECT_EQ(exit.info.si_code, SEGV_MAPERR);
   EXPECT_EQ(context.registers[Register::rip], layout::kArenas[0].start + 16);
+}
+
+TEST(Fault, AJumpIntoTheKernelsHalfLeavesNoLandingPadBehind) {
+  constexpr uint64_t kKernels = 0xffff'fff0'0000'0000;
+  Sandbox sandbox;
+  GuestProgram program = generate(2);
+  program.items.clear();
+  program.items.push_back({.bytes = {0xff, 0xe0}});  // jmp rax
+  program.registers[Register::rip] = program.placement.code;
+  program.registers[Register::rax] = kKernels;
+  sandbox.reset(program);
+  GuestCpu& cpu = sandbox.translated(fast_translation());
+  TaskContext context = sandbox.context();
+  const Exit exit = cpu.run(context);
+  EXPECT_EQ(exit.kind, Exit::Kind::fault);
+  EXPECT_EQ(context.registers[Register::rip], kKernels);
+  sandbox.cache().invalidate(0, ~uint64_t{0});
+  const auto& code = *sandbox.process().shared_code();
+  uint64_t first = 0;
+  std::memcpy(&first, code.lookup + (kKernels & 0xffff) * sizeof first, sizeof first);
+  EXPECT_EQ(first, code.lookup_miss);
 }
 
 }  // namespace
