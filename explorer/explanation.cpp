@@ -10,6 +10,7 @@
 
 #include "explorer/heap_blocks.h"
 #include "explorer/kernel_accesses.h"
+#include "explorer/output_oracle.h"
 #include "explorer/signal_accesses.h"
 #include "machine/syscalls/table.h"
 
@@ -224,7 +225,7 @@ FindingSide Explanation::side(const PassedPoint& point,
   side.address = point.address;
   side.size = point.size;
   side.variable = symbols_.variable(point.address);
-  if (side.variable.empty()) side.variable = location_name(point.address);
+  if (side.variable.empty()) side.variable = location_name(point.address, point.size);
   side.stack = stack;
   return side;
 }
@@ -296,6 +297,8 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
           finding.kind = WIFSIGNALED(failing.status) ? "crash" : "wrong exit status";
         finding.consequence = "the program ended with " + ending(failing.status) + " instead of " +
                               ending(recorded_.status);
+        if (const auto go = go_failure(failing.error); !go.empty())
+          finding.consequence += " (" + go + ")";
         finding.differences.push_back(
             {"the end", ending(recorded_.status), ending(failing.status)});
       } else {

@@ -119,9 +119,10 @@ std::optional<int> descriptor_at(uint64_t address) {
   return static_cast<int>((address - kDescriptors) / kDescriptorBytes);
 }
 
-std::string location_name(uint64_t address) {
+std::string location_name(uint64_t address, uint64_t size) {
   const auto descriptor = descriptor_at(address);
-  return descriptor ? "descriptor " + std::to_string(*descriptor) : signal_location_name(address);
+  return descriptor ? "descriptor " + std::to_string(*descriptor)
+                    : signal_location_name(address, size);
 }
 
 std::vector<KernelAccess> kernel_accesses(const event::Syscall& call, const GuestMemory& memory) {

@@ -24,7 +24,7 @@ uint64_t descriptor_location(int descriptor);
 // The number of the entry at `address`; nothing for memory.
 std::optional<int> descriptor_at(uint64_t address);
 // "descriptor 5", or what signal_accesses.h has; empty for memory.
-std::string location_name(uint64_t address);
+std::string location_name(uint64_t address, uint64_t size = 1);
 
 // Of a completed call. Calls about threads, futexes and mappings have none here: what they touch
 // orders tasks, or belongs to the kernel's own bookkeeping. Those about signals: signal_accesses.h.

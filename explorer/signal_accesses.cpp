@@ -131,15 +131,17 @@ bool is_signal_location(uint64_t address) {
   return address >= kSignals && address < kEnd;
 }
 
-std::string signal_location_name(uint64_t address) {
+std::string signal_location_name(uint64_t address, uint64_t size) {
   if (!is_signal_location(address)) return {};
-  const std::string signal = std::to_string(address % kSet + 1);
-  if (address < kMasks) return "disposition of signal " + signal;
-  if (address < kPending)
-    return "signal " + signal + " in the mask of thread " +
-           std::to_string((address - kMasks) / kSet);
+  const bool one = size <= 1;
+  const std::string signal = one ? "signal " + std::to_string(address % kSet + 1) : "signals";
+  if (address < kMasks) return (one ? "disposition of " : "dispositions of ") + signal;
+  if (address < kPending) {
+    const std::string mask = "mask of thread " + std::to_string((address - kMasks) / kSet);
+    return one ? signal + " in the " + mask : mask;
+  }
   const uint64_t owner = (address - kPending) / kSet;
-  return "pending signal " + signal + " of " +
+  return "pending " + signal + " of " +
          (owner == 0 ? "the process" : "thread " + std::to_string(owner));
 }
 

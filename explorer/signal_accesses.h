@@ -31,7 +31,8 @@ std::vector<KernelAccess> delivery_accesses(TaskId task, int32_t signal);
 // Has the call any of them?
 bool about_signals(uint64_t number);
 bool is_signal_location(uint64_t address);
-// "disposition of signal 10", "signal 10 in the mask of thread 2"; empty for other locations.
-std::string signal_location_name(uint64_t address);
+// "disposition of signal 10", "signal 10 in the mask of thread 2"; of several signals "pending
+// signals of the process", "mask of thread 2"; empty for other locations.
+std::string signal_location_name(uint64_t address, uint64_t size);
 
 }  // namespace heddle
