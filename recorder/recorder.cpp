@@ -149,7 +149,16 @@ void Recorder::wait_in_kernel() {
   }
   if (!by_tid_.contains(tid)) return;
   Task& task = task_of(tid);
-  if (call_stopped(task, status)) ready_.push_back(task.id);
+  take_report(task, status);
+}
+
+// A task that does not have the token is ready, where what its thread reports says so.
+void Recorder::take_report(Task& task, int status) {
+  try {
+    if (call_stopped(task, status)) ready_.push_back(task.id);
+  } catch (const TraceeGone&) {
+    // Killed in this stop: the next thing that it reports is its end.
+  }
 }
 
 // Tasks whose calls have ended meanwhile are ready.
@@ -164,9 +173,8 @@ void Recorder::take_completed_calls() {
     if (waits(*task)) waiting.push_back(task.get());
   for (Task* task : waiting) {
     int status = 0;
-    if (waits(*task) && waitpid(task->thread().tid(), &status, __WALL | WNOHANG) > 0 &&
-        call_stopped(*task, status))
-      ready_.push_back(task->id);
+    if (waits(*task) && waitpid(task->thread().tid(), &status, __WALL | WNOHANG) > 0)
+      take_report(*task, status);
   }
 }
 

@@ -91,6 +91,7 @@ class Recorder {
   void run_slice(Task& task);
   void wait_in_kernel();
   void take_completed_calls();
+  void take_report(Task& task, int status);
   // Does its thread report by itself when it can go on?
   static bool waits(const Task& task) {
     return task.state == State::in_kernel || task.state == State::stopped;

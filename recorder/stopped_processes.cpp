@@ -36,7 +36,7 @@ bool Recorder::is_continued(Task& task) {
   for (Task* member : tasks_of(*task.process)) {
     if (member->state != State::in_kernel) continue;
     const auto status = member->thread().poll();
-    if (status && call_stopped(*member, *status)) ready_.push_back(member->id);
+    if (status) take_report(*member, *status);
   }
   if (ended_ || task.state != State::ready) return true;  // it was killed
   for (Task* member : tasks_of(*task.process))
