@@ -75,6 +75,10 @@ int races(const std::string& trace, const std::string& suppressions,
   std::fprintf(stderr, "heddle: %zu unordered pairs, %zu ordered only by locks, in %llu accesses\n",
                run.races.size(), run.lock_ordered.size(),
                static_cast<unsigned long long>(run.accesses));
+  if (run.left_out > 0)
+    std::fprintf(stderr,
+                 "heddle: only the first process was looked at: %llu threads of others were not\n",
+                 static_cast<unsigned long long>(run.left_out));
   entry.ended(std::to_string(run.races.size()) + " unordered pairs");
   return run.races.empty() && run.freed_twice.empty() ? 0 : kFound;
 }

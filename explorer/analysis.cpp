@@ -92,6 +92,8 @@ class Analysis {
       if (!logging_ && i == quiet_end_) begin_logging();
       replayer_->advance(recording_[i]);
       drain();
+      const auto* call = std::get_if<event::Syscall>(&recording_[i].body);
+      if (call && call->child != 0 && !kernel_order_.own(call->child)) ++run_.left_out;
       if (kernel_order_.own(recording_[i].place.task)) logging_ ? happened(i) : passed(i);
     }
     run_.races = detector_.races();
@@ -172,7 +174,9 @@ class Analysis {
     const auto [it, fresh] = code_.try_emplace(pc, Code::program);
     if (!fresh) return it->second;
     const std::string function = symbols_.function(pc);
-    if (goroutines_.present() && Goroutines::runtime(function))
+    // A map's own code draws its random numbers inline.
+    if (goroutines_.present() && (Goroutines::runtime(function) ||
+                                  symbols_.locate(pc).function.starts_with("runtime.fastrand")))
       it->second = Code::go_runtime;
     else if (is_c_library(symbols_.library(pc)) && !copies_for_caller(function))
       it->second = Code::library;
@@ -297,24 +301,32 @@ class Analysis {
   }
 
   // The kernel's accesses for a completed call. They may have been at any time since it began, so
-  // what orders its end does not order them.
-  void touch(const Place& place, const event::Syscall& call) {
+  // what orders its end does not order them; but a number is given out at its end.
+  void touch(size_t number, const event::Syscall& call) {
+    const Place& place = recording_[number].place;
+    const StrandId self = strand(place.task);
     auto parts = kernel_accesses(call, replayer_->guest().memory());
     if (!goroutines_.present() && !blocks_for_itself(place, call))
       for (const KernelAccess& part : signal_accesses(place.task, call.number, call.arguments,
                                                       signal_owners_, replayer_->guest().memory()))
         parts.push_back(part);
-    for (const KernelAccess& part : parts) {
-      if (private_to(place.task, part.address)) continue;
-      Access access;
-      access.strand = strand(place.task);
-      access.place = place;
-      access.address = part.address;
-      access.size = static_cast<uint32_t>(part.size);
-      access.kind = part.kind;
-      access.by_call = static_cast<uint16_t>(1 + call.number);
-      ++executions_[place.pc];
-      look_at(access);
+    const auto given = [&](const KernelAccess& part) {
+      return part.kind == AccessKind::write && descriptor_at(part.address);
+    };
+    for (const bool numbers : {false, true}) {
+      if (numbers) kernel_order_.gave_numbers(number, self, detector_);
+      for (const KernelAccess& part : parts) {
+        if (given(part) != numbers || private_to(place.task, part.address)) continue;
+        Access access;
+        access.strand = self;
+        access.place = place;
+        access.address = part.address;
+        access.size = static_cast<uint32_t>(part.size);
+        access.kind = part.kind;
+        access.by_call = static_cast<uint16_t>(1 + call.number);
+        ++executions_[place.pc];
+        look_at(access);
+      }
     }
   }
 
@@ -327,7 +339,7 @@ class Analysis {
     if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
       const auto& a = call->arguments;
       if (code(event.place.pc) != Code::go_runtime) {
-        touch(event.place, *call);
+        touch(number, *call);
         if (!goroutines_.present())
           handlers_.completed(
               event, *call, self, [this](TaskId of) { return strand(of); },

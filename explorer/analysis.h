@@ -35,6 +35,7 @@ struct AnalysedRun {
   int status = 0;             // wait(2)'s status word
   Ticks ticks = 0;            // of all tasks together
   uint64_t accesses = 0;      // logged
+  uint64_t left_out = 0;      // tasks of other processes than the first
 };
 
 struct AnalysisOptions {

@@ -1,5 +1,7 @@
 #include "explorer/goroutines.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string_view>
 
 #include "machine/runtime/task_state.h"
@@ -110,6 +112,7 @@ void Goroutines::called(TaskId task, const LogEntry& entry, RaceDetector& detect
     case Watched::collect:
       // What is allocated from now on may be memory that was something else.
       detector.forget_accesses(kGoHeap, kGoHeapSize);
+      stacks_.clear();
       break;
   }
 }
@@ -127,8 +130,8 @@ bool Goroutines::private_to(TaskId task, uint64_t address) const {
     return it != ranges.end() && it->second.contains(address);
   };
   if (in(system_stack_, task) || in(thread_local_, task)) return true;
-  const auto g = running_.find(task);
-  return g != running_.end() && in(goroutine_stack_, g->second);
+  const auto next = stacks_.upper_bound(address);
+  return next != stacks_.begin() && address < std::prev(next)->second;
 }
 
 void Goroutines::begin_segment(TaskId task, const std::vector<LogEntry>& segment, uint64_t fs_base,
@@ -140,7 +143,10 @@ void Goroutines::begin_segment(TaskId task, const std::vector<LogEntry>& segment
     return Range{*low, *high};
   };
   const auto learn = [&](uint64_t g) {
-    if (const auto range = stack_of(g)) goroutine_stack_[g] = *range;
+    if (const auto range = stack_of(g); range && range->start != 0) {
+      uint64_t& end = stacks_[range->start];
+      end = std::max(end, range->end);
+    }
     if (system_stack_.contains(task)) return;
     const auto m = memory.load<uint64_t>(g + kGM);
     const auto g0 = m && *m != 0 ? memory.load<uint64_t>(*m + kMG0) : std::nullopt;
@@ -161,6 +167,8 @@ bool Goroutines::runtime(const std::string& function) {
   if (name.starts_with("runtime/internal/atomic.")) return false;
   // Maps are the program's own: what it does to one from two goroutines races.
   if (name.starts_with("runtime.map") && !name.starts_with("runtime.mapclear")) return false;
+  // Assembly of the runtime's, under the name that it is linked to.
+  if (name == "time.now") return true;
   // The system calls of package syscall.
   if (name.starts_with("runtime/internal/syscall.")) return false;
   for (const auto* prefix : {"runtime.",

@@ -44,8 +44,9 @@ class Goroutines {
   // `strand` is back in the program's own code: what its last channel operation waited for has
   // happened.
   void back_in_program(StrandId strand, RaceDetector& detector);
-  // Is this memory that only the strand's own code uses: its goroutine's stack, and while it runs
-  // C code that of the task and its thread-local block?
+  // Is this memory that only the strand's own code uses: a goroutine's stack, and while it runs C
+  // code that of the task and its thread-local block? Any goroutine's: what others may refer to is
+  // not placed on a stack, and an ended one's stack is the next one's.
   bool private_to(TaskId task, uint64_t address) const;
   // Before the entries of a task's segment are looked at: learns the bounds of its stacks.
   void begin_segment(TaskId task, const std::vector<LogEntry>& segment, uint64_t fs_base,
@@ -68,7 +69,7 @@ class Goroutines {
   std::map<TaskId, uint64_t> running_;   // the g of each task
   std::map<TaskId, StrandId> starting_;  // tasks in a go statement: whose it is
   std::map<StrandId, std::vector<uint64_t>> awaited_;
-  std::map<uint64_t, Range> goroutine_stack_;
+  std::map<uint64_t, uint64_t> stacks_;  // ends by starts, of goroutines since the last collection
   std::map<TaskId, Range> system_stack_, thread_local_;
 };
 

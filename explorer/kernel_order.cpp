@@ -57,6 +57,15 @@ uint64_t KernelOrder::object(model::ObjectId id) const {
   return kFirst + (other == other_end_.end() ? id : other->second);
 }
 
+void KernelOrder::gave_numbers(size_t number, StrandId strand, RaceDetector& detector) const {
+  const event::Syscall& call = recording_.call(number);
+  if (call.result < 0) return;
+  for (const int descriptor : model::made_descriptors(call))
+    detector.acquire(strand, kNumbers + static_cast<uint64_t>(descriptor));
+  if (call.number == SYS_dup)
+    detector.acquire(strand, kNumbers + static_cast<uint64_t>(call.result));
+}
+
 void KernelOrder::completed(size_t number, StrandId strand, RaceDetector& detector) {
   const event::Syscall& call = recording_.call(number);
   if (call.result < 0) return;
@@ -65,10 +74,7 @@ void KernelOrder::completed(size_t number, StrandId strand, RaceDetector& detect
   if (made.size() == 1 &&
       (call.number == SYS_socket || call.number == SYS_accept || call.number == SYS_accept4))
     network_[made[0]] = true;
-  for (const int descriptor : model::made_descriptors(call))
-    detector.acquire(strand, kNumbers + static_cast<uint64_t>(descriptor));
-  if (call.number == SYS_dup)
-    detector.acquire(strand, kNumbers + static_cast<uint64_t>(call.result));
+  gave_numbers(number, strand, detector);
 
   const auto used = recording_.object_of(number);
   const bool orders = used && !recording_.is_file(*used);

@@ -19,6 +19,8 @@ class KernelOrder {
   explicit KernelOrder(std::shared_ptr<const std::vector<Event>> events)
       : recording_(std::move(events)) {}
 
+  // The same call gave out numbers: they are free after the closes of who had them before.
+  void gave_numbers(size_t number, StrandId strand, RaceDetector& detector) const;
   // The completed call that is event `number` of the run.
   void completed(size_t number, StrandId strand, RaceDetector& detector);
   // Does `task` belong to the process that the recording begins with?

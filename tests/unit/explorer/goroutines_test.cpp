@@ -298,9 +298,12 @@ TEST_F(GoroutinesTest, StacksAndThreadLocalMemoryArePrivate) {
   EXPECT_TRUE(goroutines.private_to(1, 0x7fff7fff));
   EXPECT_TRUE(goroutines.private_to(1, 0x7ffff0000ff8));
   EXPECT_FALSE(goroutines.private_to(1, kData));
-  // Another task's are not, nor another goroutine's.
+  // Another task's system stack is not.
   EXPECT_FALSE(goroutines.private_to(2, 0x7fff0000));
+  // A goroutine's stack may be another one's by now.
   switch_to(1, kG2);
+  EXPECT_TRUE(goroutines.private_to(1, 0xc000400000));
+  call(1, "runtime.gcMarkTermination");
   EXPECT_FALSE(goroutines.private_to(1, 0xc000400000));
 }
 
@@ -319,8 +322,9 @@ TEST_F(GoroutinesTest, AGoroutineOfTheSegmentIsKnownBeforeItsAccesses) {
 }
 
 TEST(GoroutinesNames, CodeOfTheRuntimeIsToldByItsName) {
-  for (const char* name : {"runtime.mallocgc", "runtime/debug.SetGCPercent", "gogo",
-                           "sync.(*Pool).Get", "x_cgo_callers", "crosscall2", "_rt0_amd64_linux"})
+  for (const char* name :
+       {"runtime.mallocgc", "runtime/debug.SetGCPercent", "gogo", "sync.(*Pool).Get", "time.now",
+        "x_cgo_callers", "crosscall2", "_rt0_amd64_linux"})
     EXPECT_TRUE(Goroutines::runtime(name)) << name;
   for (const char* name :
        {"main.main", "main.add", "sync.(*Mutex).Lock", "sync/atomic.AddInt64",
