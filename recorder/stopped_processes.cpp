@@ -94,8 +94,12 @@ void Recorder::stop(Task& task, int signal) {
 
 // A stopped task's thread reports something: true where it goes on.
 bool Recorder::woken(Task& task, int status) {
-  if (is_group_stop(status) || stop_event(status) != PTRACE_EVENT_STOP) {
+  if (is_group_stop(status)) {
     task.thread().listen();
+    return false;
+  }
+  if (stop_event(status) != PTRACE_EVENT_STOP) {
+    task.thread().resume();  // on its way to its end
     return false;
   }
   task.process->stopped = false;
