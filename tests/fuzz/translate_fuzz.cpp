@@ -47,7 +47,11 @@ int main(int argc, char** argv) {
     if (ends) at_end = comparison.difference_at_end(program, [] { alarm(kLongest); });
     alarm(0);
     if (!ends || at_end) {
-      if (const auto difference = comparison.difference(program)) {
+      const auto difference = comparison.difference(program);
+      // A jump into the middle of an instruction can find one that is refused by name.
+      const bool refused =
+          difference && difference->find("unsupported instruction") != std::string::npos;
+      if (difference && !refused) {
         std::printf("seed %" PRIu64 ": %s\n", seed, difference->c_str());
         const auto least = comparison.minimised(program);
         std::printf("%zu items of %zu: %s\n%s", least.items.size(), program.items.size(),
