@@ -22,6 +22,7 @@ struct RecordedSpace {
   std::set<TaskId> slots;            // of state pages and scratch: in use
   MappedFiles files;
   std::map<TaskId, uint64_t> large_scratch;  // bytes mapped, by slot
+  bool logs = true;                          // the log of system calls is mapped
   bool served_writes = false;                // some descriptor has HEDDLE_WRITES
 
   // The lowest free slot, taken. Throws std::runtime_error where there is none.

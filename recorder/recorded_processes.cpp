@@ -60,7 +60,7 @@ std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process, bool rec
   if (recorded) {
     hide_vdso(space->process);
     if (log_)
-      log_->attach(space->process);
+      space->logs = log_->attach(space->process);
     else
       log_ = std::make_unique<SyscallLog>(space->process, trace_.syscall_log());
   }
@@ -140,6 +140,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       space->cache = task.process->space->cache;
       space->files = task.process->space->files;
       space->large_scratch = task.process->space->large_scratch;
+      space->logs = task.process->space->logs;
       space->served_writes = task.process->space->served_writes;
       fresh->process->space = std::move(space);
     }

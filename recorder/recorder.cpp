@@ -57,8 +57,16 @@ Recorder::~Recorder() {
   std::set<std::shared_ptr<Process>> processes;
   for (const auto& [id, task] : tasks_) processes.insert(task->process);
   for (const auto& process : processes) {
+    kill(process->pid, SIGKILL);
+    // One whose exit stop was reported already stays in it.
+    for (Task* task : tasks_of(*process)) {
+      try {
+        task->thread().resume();
+      } catch (const TraceeGone&) {
+        // It was not stopped, or is gone.
+      }
+    }
     try {
-      kill(process->pid, SIGKILL);
       reap(*process, 0);
     } catch (const std::exception&) {
       // It is gone already.
@@ -180,7 +188,8 @@ void Recorder::take_completed_calls() {
 
 // What the runtime knows of descriptors must be true of this process.
 bool Recorder::may_be_served(const Task& task) const {
-  return task.process->own_descriptors && task.process->space.use_count() == 1;
+  return task.process->own_descriptors && task.process->space.use_count() == 1 &&
+         task.process->space->logs;
 }
 
 // `task` has the token until it blocks, ends or has had its share.

@@ -39,19 +39,28 @@ SyscallLog::SyscallLog(HostProcess& process, const std::filesystem::path& file)
   log_->mode = HEDDLE_LOG_RECORD;
   log_->capacity = kCapacity;
   clear(0);
-  attach(process);
+  if (!attach(process)) refuse(path_, EACCES);
 }
 
-void SyscallLog::attach(HostProcess& process) {
+bool SyscallLog::attach(HostProcess& process) {
   // The process opens it by itself; the descriptor is gone before the program runs.
   const uint64_t name = process.stage(path_.string());
   const int64_t remote = process.remote_syscall(SYS_open, {name, O_RDWR | O_CLOEXEC, 0});
+  if (remote == -EACCES || remote == -EPERM || remote == -ENOENT || remote == -ENOTDIR) {
+    // It has become another user's, or its root is another: it gets an empty header.
+    const int64_t empty = process.remote_syscall(
+        SYS_mmap, {layout::kSyscallLog.start, 0x1000, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~uint64_t{0}, 0});
+    if (empty < 0) refuse(path_, static_cast<int>(-empty));
+    return false;
+  }
   if (remote < 0) refuse(path_, static_cast<int>(-remote));
   const int64_t got = process.remote_syscall(
       SYS_mmap, {layout::kSyscallLog.start, kSize, PROT_READ | PROT_WRITE,
                  MAP_SHARED | MAP_FIXED | MAP_POPULATE, static_cast<uint64_t>(remote), 0});
   process.remote_syscall(SYS_close, {static_cast<uint64_t>(remote)});
   if (got < 0) refuse(path_, static_cast<int>(-got));
+  return true;
 }
 
 SyscallLog::~SyscallLog() {
