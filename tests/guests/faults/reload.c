@@ -1,6 +1,6 @@
-/* A daemon that reads its settings again on SIGHUP, which the recorded run does not get: the handler
- * changes two words of which the main program reads one after the other. Careful: the handler only
- * says that there is something to do. */
+/* A daemon that reads its settings again on SIGHUP, which the recorded run does not get: the
+ * handler changes two words of which the main program reads one after the other. Careful: the
+ * handler only says that there is something to do. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
