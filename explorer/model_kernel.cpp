@@ -128,10 +128,10 @@ std::optional<SyscallAnswer> ModelKernel::modelled(const SyscallRequest& request
     case SYS_mmap:
       if (!(a[3] & MAP_ANONYMOUS) && !file_of(request))
         return infeasible("mmap of a file that was not mapped in the recording");
-      return addresses_.call(request);
+      return addresses_.call(request, recorded_address(request));
     case SYS_munmap:
     case SYS_mremap:
-      return addresses_.call(request);
+      return addresses_.call(request, recorded_address(request));
     case SYS_brk:
     case SYS_mprotect:
     case SYS_madvise:
@@ -139,6 +139,15 @@ std::optional<SyscallAnswer> ModelKernel::modelled(const SyscallRequest& request
     default:
       return std::nullopt;
   }
+}
+
+uint64_t ModelKernel::recorded_address(const SyscallRequest& request) const {
+  for (const size_t event : recording_->calls(request.number)) {
+    const int64_t result = recording_->call(event).result;
+    if (recording_->place(event) == request.place && result > 0)
+      return static_cast<uint64_t>(result);
+  }
+  return 0;
 }
 
 std::optional<FileRange> ModelKernel::file_of(const SyscallRequest& request) {

@@ -83,6 +83,8 @@ class ModelKernel {
   bool waits_for_outside() const { return queue_.waits_for_outside(); }
 
  private:
+  // What the same call returned in the recording; 0: it was not made there.
+  uint64_t recorded_address(const SyscallRequest& request) const;
   // Does a handler end calls that would go on after it otherwise?
   bool interrupts_calls() const;
   std::optional<SyscallAnswer> modelled(const SyscallRequest& request, const GuestMemory& memory);

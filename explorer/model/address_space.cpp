@@ -39,7 +39,10 @@ bool AddressSpace::is_free(uint64_t start, uint64_t size) const {
       taken_, [&](const Range& r) { return r.start < start + size && r.end > start; });
 }
 
-uint64_t AddressSpace::place(uint64_t size) const {
+uint64_t AddressSpace::place(uint64_t size, uint64_t wanted) const {
+  if (wanted != 0 && wanted % kPage == 0 && wanted <= kTop && size <= kTop - wanted &&
+      is_free(wanted, size))
+    return wanted;
   uint64_t top = kTop;
   for (auto range = taken_.rbegin(); range != taken_.rend(); ++range) {
     if (range->start >= top) continue;
@@ -81,7 +84,7 @@ void AddressSpace::release(uint64_t start, uint64_t size) {
   }
 }
 
-SyscallAnswer AddressSpace::map(const SyscallRequest& request) {
+SyscallAnswer AddressSpace::map(const SyscallRequest& request, uint64_t recorded) {
   const auto& a = request.arguments;
   const uint64_t size = page_up(a[1]);
   if (a[1] == 0) return done(-EINVAL);
@@ -93,7 +96,7 @@ SyscallAnswer AddressSpace::map(const SyscallRequest& request) {
     if ((a[3] & MAP_FIXED_NOREPLACE) && !is_free(start, size)) return done(-EEXIST);
   } else {
     start = page_up(start);
-    if (start == 0 || start + size > kTop || !is_free(start, size)) start = place(size);
+    if (start == 0 || start + size > kTop || !is_free(start, size)) start = place(size, recorded);
     if (start == 0) return done(-ENOMEM);
   }
   take(start, size);
@@ -101,7 +104,7 @@ SyscallAnswer AddressSpace::map(const SyscallRequest& request) {
   return answer;
 }
 
-SyscallAnswer AddressSpace::remap(const SyscallRequest& request) {
+SyscallAnswer AddressSpace::remap(const SyscallRequest& request, uint64_t recorded) {
   const auto& a = request.arguments;
   const uint64_t start = a[0], size = page_up(a[1]), wanted = page_up(a[2]);
   if (start % kPage != 0 || wanted == 0) return done(-EINVAL);
@@ -112,7 +115,7 @@ SyscallAnswer AddressSpace::remap(const SyscallRequest& request) {
     moved = a[4];
   } else if (wanted > size && !is_free(start + size, wanted - size)) {
     if (!(a[3] & MREMAP_MAYMOVE)) return done(-ENOMEM);
-    moved = place(wanted);
+    moved = place(wanted, recorded);
     if (moved == 0) return done(-ENOMEM);
   }
   release(start, size);
@@ -121,13 +124,13 @@ SyscallAnswer AddressSpace::remap(const SyscallRequest& request) {
   return answer;
 }
 
-SyscallAnswer AddressSpace::call(const SyscallRequest& request) {
+SyscallAnswer AddressSpace::call(const SyscallRequest& request, uint64_t recorded) {
   const auto& a = request.arguments;
   switch (request.number) {
     case SYS_mmap:
-      return map(request);
+      return map(request, recorded);
     case SYS_mremap:
-      return remap(request);
+      return remap(request, recorded);
     default:
       if (a[0] % kPage != 0 || a[1] == 0) return done(-EINVAL);
       release(a[0], page_up(a[1]));

@@ -37,6 +37,16 @@ TEST_F(AddressSpaceTest, GivesTheHighestGapThatFits) {
   EXPECT_EQ(map(kPage), static_cast<int64_t>(kTop - 12 * kPage));
 }
 
+TEST_F(AddressSpaceTest, GivesTheAddressOfTheRecordingWhereItIsFree) {
+  const SyscallRequest request{
+      SYS_mmap, {0, kPage, 3, MAP_PRIVATE | MAP_ANONYMOUS, ~uint64_t{0}, 0}, {}};
+  const uint64_t aligned = 0x7fff'f7c0'0000;
+  EXPECT_EQ(addresses_.call(request, aligned).result, static_cast<int64_t>(aligned));
+  EXPECT_EQ(addresses_.call(request, aligned).result, static_cast<int64_t>(kTop - kPage));
+  EXPECT_EQ(addresses_.call(request, kTop - 8 * kPage).result,
+            static_cast<int64_t>(kTop - 2 * kPage));
+}
+
 TEST_F(AddressSpaceTest, GivesAgainWhatIsUnmapped) {
   const int64_t at = map(3 * kPage);
   unmap(static_cast<uint64_t>(at) + kPage, kPage);
