@@ -155,6 +155,9 @@ class Analysis {
       handlers_.completed(
           event, *call, strand(task), [this](TaskId of) { return strand(of); },
           replayer_->guest().memory(), detector_);
+      if (!call->interrupted) kernel_order_.completed(number, strand(task), detector_);
+      if (call->number == SYS_set_tid_address || call->number == SYS_gettid)
+        signal_owners_.by_tid[call->result] = task;
       mapped(*call);
     } else if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
       run_.status = over->status;
