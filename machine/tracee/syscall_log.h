@@ -21,8 +21,8 @@ class SyscallLog {
   SyscallLog(const SyscallLog&) = delete;
   SyscallLog& operator=(const SyscallLog&) = delete;
 
-  // Maps it in another process of the tree, which must have been installed. False where that may not
-  // open it, having become another user's or changed its root: its calls cannot be served then.
+  // Maps it in another process of the tree, which must have been installed. False where that may
+  // not open it, having become another user's or changed its root: its calls cannot be served then.
   bool attach(HostProcess& process);
 
   // The committed entries, oldest first, one after another. Whoever may write to the log must be
