@@ -7,13 +7,17 @@ namespace heddle::rows {
 namespace {
 
 // Version 1 of the interface has one structure of 12 bytes, the later ones two. A version that the
-// kernel does not know is answered with the one that it prefers.
+// kernel does not know is answered with the one that it prefers; who asks for nothing else (a null
+// pointer) gets that as a success.
 void capget_effects(const CompletedCall& call, std::vector<MemoryRange>& out) {
   constexpr uint32_t kVersion1 = 0x19980330;
   const auto version = call.memory.load<uint32_t>(call.arguments[0]);
   if (!version) return;
-  if (call.result == -EINVAL) out.push_back({call.arguments[0], kInt});
-  if (call.result == 0) out.push_back({call.arguments[1], *version == kVersion1 ? 12u : 24u});
+  const bool asks_version = call.result == 0 && call.arguments[1] == 0;
+  if (call.result == -EINVAL || asks_version)
+    out.push_back({call.arguments[0], kInt});
+  else if (call.result == 0)
+    out.push_back({call.arguments[1], *version == kVersion1 ? 12u : 24u});
 }
 
 constexpr Syscall kCalls[] = {

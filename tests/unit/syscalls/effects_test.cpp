@@ -335,6 +335,11 @@ TEST_F(Effects, IdentitiesAndCapabilities) {
   EXPECT_EQ(oracle.expect_exact(SYS_capget, [&] { return capabilities(0x20080522); }), 0);
   EXPECT_EQ(oracle.expect_exact(SYS_capget, [&] { return capabilities(0x19980330); }), 0);
   EXPECT_EQ(oracle.expect_exact(SYS_capget, [&] { return capabilities(1); }), -EINVAL);
+  const auto preferred_version = [&] {
+    capabilities(0);
+    return SyscallArguments{a(0), 0};
+  };
+  EXPECT_EQ(oracle.expect_exact(SYS_capget, preferred_version), 0);
 }
 
 TEST_F(Effects, CommandsOfIoctlFcntlAndPrctl) {
