@@ -98,16 +98,7 @@ void ResidentGuest::add_task(TaskId parent, TaskId child, const SyscallRequest& 
   const auto clone = clone_arguments(request.number, request.arguments, memory_);
   if (!clone) throw std::runtime_error("the arguments of clone are not readable");
   Task made = full(parent);
-  TaskContext& context = made.context;
-  context.task = child;
-  context.ticks = 0;
-  auto& r = context.registers;
-  r[Register::rip] += 2;
-  r[Register::rcx] = r[Register::rip];
-  r[Register::r11] = r[Register::rflags];
-  r[Register::rax] = 0;
-  if (clone->stack != 0) r[Register::rsp] = clone->stack;
-  if (clone->flags & 0x80000 /* CLONE_SETTLS */) r[Register::fs_base] = clone->tls;
+  made.context = made.context.cloned(child, *clone);
   now_.tasks.insert_or_assign(child, made);
 }
 

@@ -118,13 +118,7 @@ Fault ModelRun::take_fault(TaskId task, const Place& place) {
 ModelRun::Step ModelRun::special(TaskId task, const translator::ExitSite& site) {
   ModelGuest& guest = *s_.guest;
   auto& r = guest.task(task).registers;
-  event::Instruction a;
-  a.kind = static_cast<uint16_t>(site.special);
-  a.rax = r[Register::rax];
-  a.rbx = r[Register::rbx];
-  a.rcx = r[Register::rcx];
-  a.rdx = r[Register::rdx];
-  a.rflags = r[Register::rflags];
+  event::Instruction a = pending_instruction(site, r);
   using translator::SpecialInstruction;
   switch (site.special) {
     case SpecialInstruction::rdtsc:

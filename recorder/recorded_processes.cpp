@@ -153,14 +153,7 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
   Space& space = *fresh->process->space;
   fresh->slot = space.take_slot();
   fresh->cpu = std::make_unique<GuestCpu>(space.process, space.cache, born, fresh->slot);
-  auto& r = fresh->context.registers;
-  r = before;
-  r[Register::rip] += 2;
-  r[Register::rcx] = r[Register::rip];
-  r[Register::r11] = r[Register::rflags];
-  r[Register::rax] = 0;
-  if (wanted->stack != 0) r[Register::rsp] = wanted->stack;
-  if (wanted->flags & CLONE_SETTLS) r[Register::fs_base] = wanted->tls;
+  fresh->context = task.context.cloned(fresh->id, *wanted);
   if (wanted->flags & CLONE_CHILD_CLEARTID) fresh->clear_tid = wanted->child_tid;
 
   const auto written = [&](uint64_t flag, uint64_t address) {

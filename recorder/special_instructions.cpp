@@ -7,18 +7,14 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "machine/tracee/task_context.h"
+
 namespace heddle {
 
 event::Instruction answer_special(const translator::ExitSite& site, const Registers& r,
                                   CpuFeatures features) {
   using translator::SpecialInstruction;
-  event::Instruction a;
-  a.kind = static_cast<uint16_t>(site.special);
-  a.rax = r[Register::rax];
-  a.rbx = r[Register::rbx];
-  a.rcx = r[Register::rcx];
-  a.rdx = r[Register::rdx];
-  a.rflags = r[Register::rflags];
+  event::Instruction a = pending_instruction(site, r);
   switch (site.special) {
     case SpecialInstruction::rdtscp:
       a.rcx = 0;

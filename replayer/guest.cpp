@@ -146,18 +146,7 @@ void Guest::activate(TaskId next) {
 TaskContext Guest::child_context(TaskId parent, TaskId child, const SyscallRequest& request) {
   const auto clone = clone_arguments(request.number, request.arguments, memory());
   if (!clone) throw std::runtime_error("the arguments of clone are not readable");
-  TaskContext context;
-  context.task = child;
-  context.ticks = 0;
-  context.registers = task(parent).registers;
-  auto& r = context.registers;
-  r[Register::rip] += 2;
-  r[Register::rcx] = r[Register::rip];
-  r[Register::r11] = r[Register::rflags];
-  r[Register::rax] = 0;
-  if (clone->stack != 0) r[Register::rsp] = clone->stack;
-  if (clone->flags & 0x80000 /* CLONE_SETTLS */) r[Register::fs_base] = clone->tls;
-  return context;
+  return task(parent).cloned(child, *clone);
 }
 
 void Guest::add_task(TaskId parent, TaskId child, const SyscallRequest& request) {

@@ -1,5 +1,8 @@
 #include "machine/tracee/task_context.h"
 
+#include <sched.h>
+
+#include "machine/syscalls/effects.h"
 #include "machine/tracee/guest_code.h"
 #include "machine/translator/translator.h"
 
@@ -22,6 +25,28 @@ SyscallRequest TaskContext::request() const {
           {r[Register::rdi], r[Register::rsi], r[Register::rdx], r[Register::r10], r[Register::r8],
            r[Register::r9]},
           place()};
+}
+
+TaskContext TaskContext::cloned(TaskId child, const CloneArguments& arguments) const {
+  TaskContext made;
+  made.task = child;
+  made.registers = registers;
+  made.complete_call(0);
+  auto& r = made.registers;
+  if (arguments.stack != 0) r[Register::rsp] = arguments.stack;
+  if (arguments.flags & CLONE_SETTLS) r[Register::fs_base] = arguments.tls;
+  return made;
+}
+
+event::Instruction pending_instruction(const translator::ExitSite& site, const Registers& r) {
+  event::Instruction pending;
+  pending.kind = static_cast<uint16_t>(site.special);
+  pending.rax = r[Register::rax];
+  pending.rbx = r[Register::rbx];
+  pending.rcx = r[Register::rcx];
+  pending.rdx = r[Register::rdx];
+  pending.rflags = r[Register::rflags];
+  return pending;
 }
 
 void complete_instruction(const event::Instruction& answer, unsigned length, Registers& r) {

@@ -8,6 +8,11 @@
 
 namespace heddle {
 
+struct CloneArguments;
+namespace translator {
+struct ExitSite;
+}
+
 // As the guest sees it.
 struct TaskContext {
   TaskId task = 0;
@@ -25,8 +30,13 @@ struct TaskContext {
   // The call at rip was interrupted, and is made again when the task runs on.
   void restart_call();
   SyscallRequest request() const;  // the call at rip
+  // What `child`, which the call at rip makes, begins with (clone(2)).
+  TaskContext cloned(TaskId child, const CloneArguments& arguments) const;
 };
 
+// The special instruction at `site`, with the registers that it takes and nothing changed yet.
+event::Instruction pending_instruction(const translator::ExitSite& site,
+                                       const Registers& registers);
 // The special instruction at rip, of `length` bytes, was executed.
 void complete_instruction(const event::Instruction& answer, unsigned length, Registers& registers);
 
