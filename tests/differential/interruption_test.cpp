@@ -111,17 +111,24 @@ GuestProgram loop_in_a_block(size_t behind) {
   return program;
 }
 
+// The first native step at each count of ticks; nothing where the program did not end.
+std::vector<std::optional<Step>> native_path_by_ticks(Sandbox& sandbox) {
+  State end;
+  const auto path = sandbox.step_native(10'000, &end);
+  if (!path) return {};
+  std::vector<std::optional<Step>> at(path->back().ticks + 1);
+  for (const auto& step : *path)
+    if (!at[step.ticks]) at[step.ticks] = step;
+  return at;
+}
+
 TEST_P(Interruption, ALoopStopsAtTheEndOfItsBudget) {
   Sandbox sandbox;
   for (size_t behind = 0; behind < 8; ++behind) {
     const auto program = loop_in_a_block(behind);
     sandbox.reset(program);
-    State end;
-    const auto path = sandbox.step_native(10'000, &end);
-    ASSERT_TRUE(path);
-    std::vector<const Step*> at(path->back().ticks + 1);
-    for (const auto& step : *path)
-      if (!at[step.ticks]) at[step.ticks] = &step;
+    const auto at = native_path_by_ticks(sandbox);
+    ASSERT_FALSE(at.empty());
     GuestCpu& cpu = sandbox.translated(GetParam() ? fast_translation() : translator::Options());
     for (Ticks budget = 1; budget < at.size(); budget += 1 + budget / 8) {
       sandbox.reset(program);
@@ -139,12 +146,8 @@ TEST_P(Interruption, ALoopStopsSoonWhereverTheSignalComes) {
   Sandbox sandbox;
   const auto program = loop_in_a_block(1);
   sandbox.reset(program);
-  State end;
-  const auto path = sandbox.step_native(10'000, &end);
-  ASSERT_TRUE(path);
-  std::vector<const Step*> at(path->back().ticks + 1);
-  for (const auto& step : *path)
-    if (!at[step.ticks]) at[step.ticks] = &step;
+  const auto at = native_path_by_ticks(sandbox);
+  ASSERT_FALSE(at.empty());
   GuestCpu& cpu = sandbox.translated(GetParam() ? fast_translation() : translator::Options());
   {
     TaskContext context = sandbox.context();
