@@ -49,8 +49,9 @@ int list_json() {
   return 0;
 }
 
-int list() {
+int list(bool gone_too) {
   const auto all = entries();
+  size_t gone = 0;
   if (all.empty()) {
     std::printf("nothing is recorded yet: heddle record -- PROGRAM ARGUMENTS...\n");
     return 0;
@@ -59,10 +60,15 @@ int list() {
   for (const auto& e : all) {
     std::error_code ignored;
     const bool there = std::filesystem::exists(e.path, ignored);
+    gone += !there;
+    if (!there && !gone_too) continue;
     table.rows.push_back(
         {e.id, local_time(e.at), e.how + (there ? "" : ", its directory is gone"), e.what});
   }
-  print(table, stdout);
+  if (!table.rows.empty()) print(table, stdout);
+  if (gone > 0 && !gone_too)
+    std::printf("(%zu more whose directories are gone: --all; heddle remove --gone forgets them)\n",
+                gone);
   return 0;
 }
 
@@ -70,10 +76,13 @@ int list() {
 
 void add_list(CLI::App& app, int& status) {
   auto json = std::make_shared<bool>(false);
+  auto all = std::make_shared<bool>(false);
   auto* verb = app.add_subcommand("list", "Traces and findings, newest first");
-  verb->add_flag("--json", *json, "An array of one object each");
-  verb->callback(
-      [json, &status] { status = or_one_line(2, [&] { return *json ? list_json() : list(); }); });
+  verb->add_flag("--json", *json, "An array of one object each, of all");
+  verb->add_flag("--all", *all, "Those whose directories are gone, too");
+  verb->callback([json, all, &status] {
+    status = or_one_line(2, [&] { return *json ? list_json() : list(*all); });
+  });
 }
 
 }  // namespace heddle::cli

@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
   heddle::cli::add_ps(app, status);
   heddle::cli::add_list(app, status);
   heddle::cli::add_show(app, status);
+  heddle::cli::add_remove(app, status);
   heddle::cli::add_query(app, status);
   heddle::cli::add_doctor(app, status);
   heddle::cli::add_syscall_page(app, status);

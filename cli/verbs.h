@@ -16,6 +16,7 @@ void add_pack(CLI::App& app, int& status);
 void add_unpack(CLI::App& app, int& status);
 void add_ps(CLI::App& app, int& status);
 void add_list(CLI::App& app, int& status);
+void add_remove(CLI::App& app, int& status);
 void add_show(CLI::App& app, int& status);
 void add_query(CLI::App& app, int& status);
 void add_doctor(CLI::App& app, int& status);

@@ -265,4 +265,19 @@ std::string FileStore::pin(std::span<const uint8_t> contents) {
   return digest;
 }
 
+uint64_t remove_unused_files(const fs::path& shared) {
+  constexpr uint64_t kYoung = uint64_t{3600} * 1'000'000'000;
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  uint64_t bytes = 0;
+  if (!fs::exists(shared)) return bytes;
+  for (const auto& entry : fs::directory_iterator(shared)) {
+    struct stat info {};
+    if (!is_digest(entry.path().filename()) || lstat(entry.path().c_str(), &info) != 0) continue;
+    if (info.st_nlink > 1 || nanoseconds(info.st_mtim) + kYoung > nanoseconds(now)) continue;
+    if (unlink(entry.path().c_str()) == 0) bytes += static_cast<uint64_t>(info.st_size);
+  }
+  return bytes;
+}
+
 }  // namespace heddle

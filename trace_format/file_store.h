@@ -53,4 +53,8 @@ class FileStore {
   std::map<Looks, std::string> stored_;  // the index
 };
 
+// Removes what no trace has a link to from a shared store; returns how many bytes that were. Files
+// younger than an hour stay: a recorder may be about to link them. Throws std::system_error.
+uint64_t remove_unused_files(const std::filesystem::path& shared);
+
 }  // namespace heddle

@@ -147,6 +147,8 @@ class Catalog {
   std::optional<FindingRow> find_finding(const std::filesystem::path& path);
   std::vector<FindingRow> findings();  // last seen first
 
+  void remove_finding(FindingId id);
+
   // For queries of a user's own.
   Database& database() { return database_; }
 

@@ -162,6 +162,10 @@ void Catalog::set_sides(FindingId id, const std::vector<FindingSide>& sides) {
   }
 }
 
+void Catalog::remove_finding(FindingId id) {
+  Statement(database_, "DELETE FROM findings WHERE id = ?").bind(1, id).execute();
+}
+
 std::optional<FindingRow> Catalog::find_finding(FindingId id) {
   Statement find(database_, query(kFindingColumns, "WHERE id = ?"));
   if (!find.bind(1, id).step()) return std::nullopt;

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 
 namespace heddle {
@@ -73,6 +74,20 @@ TEST_F(Store, ATraceOutlivesTheStore) {
   fs::create_directories(root_ / "three");
   EXPECT_EQ(FileStore(root_ / "three", root_ / "store").pin(path), digest);
   EXPECT_EQ(read(root_ / "three" / digest), "contents");
+}
+
+TEST_F(Store, LosesWhatNoTraceUses) {
+  const auto kept = FileStore(root_ / "one", root_ / "store").pin(file("library", "contents"));
+  const auto unused = FileStore(root_ / "two", root_ / "store").pin(file("program", "code"));
+  fs::remove_all(root_ / "two");
+  EXPECT_EQ(remove_unused_files(root_ / "store"), 0u) << "it is young";
+  for (const auto& digest : {kept, unused})
+    fs::last_write_time(root_ / "store" / digest,
+                        fs::file_time_type::clock::now() - std::chrono::hours(2));
+  EXPECT_EQ(remove_unused_files(root_ / "store"), 4u);
+  EXPECT_TRUE(fs::exists(root_ / "store" / kept));
+  EXPECT_FALSE(fs::exists(root_ / "store" / unused));
+  EXPECT_EQ(remove_unused_files(root_ / "none"), 0u);
 }
 
 TEST_F(Store, IsNotNeeded) {
