@@ -1,12 +1,14 @@
 #include "recorder/exec_snapshot.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
-#include <algorithm>
-#include <cstring>
-#include <fstream>
+#include <cerrno>
+#include <system_error>
+#include <vector>
 
 namespace heddle {
 namespace {
@@ -15,6 +17,43 @@ constexpr uint64_t kPage = 0x1000;
 
 bool machines_own(const MapsEntry& entry) {
   return layout::machines_own(entry.start) || entry.path == "[vsyscall]";
+}
+
+// For each page of a mapping whether it may hold something other than the mapping's file, or than
+// zeros where there is none (Linux's Documentation/admin-guide/mm/pagemap.rst). A page that nobody
+// has touched does not, nor does one of the file that is not copied.
+std::vector<bool> own_pages(pid_t pid, const MapsEntry& entry) {
+  constexpr uint64_t kPresent = uint64_t{1} << 63, kSwapped = uint64_t{1} << 62,
+                     kFile = uint64_t{1} << 61;
+  std::vector<bool> own((entry.end - entry.start) / kPage, true);
+  std::vector<uint64_t> flags(own.size());
+  const int fd = open(("/proc/" + std::to_string(pid) + "/pagemap").c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return own;
+  const size_t size = flags.size() * sizeof(uint64_t);
+  const auto at = static_cast<off_t>(entry.start / kPage * sizeof(uint64_t));
+  if (pread(fd, flags.data(), size, at) == static_cast<ssize_t>(size))
+    for (size_t i = 0; i < own.size(); ++i)
+      own[i] = (flags[i] & kSwapped) != 0 ||
+               ((flags[i] & kPresent) != 0 && (entry.inode == 0 || (flags[i] & kFile) == 0));
+  close(fd);
+  return own;
+}
+
+// What the pages of a mapping hold that differ from its file, or from zeros.
+void add_contents(HostProcess& process, const MapsEntry& entry,
+                  std::vector<MemoryEffect>& contents) {
+  const auto own = own_pages(process.pid(), entry);
+  const int file = entry.inode != 0 ? open(entry.path.c_str(), O_RDONLY | O_CLOEXEC) : -1;
+  for (size_t i = 0; i < own.size(); ++i) {
+    if (!own[i]) continue;
+    std::vector<uint8_t> bytes(kPage), original(kPage, 0);
+    process.memory().read(entry.start + i * kPage, bytes);
+    if (file >= 0 &&
+        pread(file, original.data(), kPage, static_cast<off_t>(entry.offset + i * kPage)) < 0)
+      throw std::system_error(errno, std::generic_category(), "reading " + entry.path);
+    if (bytes != original) contents.push_back({entry.start + i * kPage, std::move(bytes)});
+  }
+  if (file >= 0) close(file);
 }
 
 }  // namespace
@@ -63,19 +102,7 @@ event::Exec snapshot(HostProcess& process, const Program& program, const Registe
       image.mappings.push_back(std::move(mapping));
       continue;
     }
-    std::vector<uint8_t> bytes(mapping.size), original(mapping.size, 0);
-    process.memory().read(entry.start, bytes);
-    if (entry.inode != 0) {
-      std::ifstream in(entry.path, std::ios::binary);
-      in.seekg(static_cast<std::streamoff>(entry.offset));
-      in.read(reinterpret_cast<char*>(original.data()),
-              static_cast<std::streamsize>(original.size()));
-    }
-    for (uint64_t page = 0; page < mapping.size; page += kPage) {
-      const auto from = bytes.begin() + static_cast<std::ptrdiff_t>(page);
-      if (!std::equal(from, from + kPage, original.begin() + static_cast<std::ptrdiff_t>(page)))
-        image.contents.push_back({entry.start + page, {from, from + kPage}});
-    }
+    add_contents(process, entry, image.contents);
     image.mappings.push_back(std::move(mapping));
   }
   return image;
