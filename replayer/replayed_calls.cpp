@@ -103,7 +103,7 @@ void Replayer::exec(const Event& event, const event::Exec& image) {
   process->guest->remove_task(task);
   const auto shared = process->guest->shared();
   process->guest = std::make_shared<Guest>(image, files_, options_, event.place);
-  process->guest->cache().keep_in(translations_of(translations_, image.path));
+  keep_translations(image);
   process->guest->use(shared);
   process->signals.executed(task);
   process->outputs.executed();

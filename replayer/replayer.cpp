@@ -60,10 +60,20 @@ Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
   }
   current_ = std::make_shared<Process>();
   current_->guest = std::make_shared<Guest>(*image, files_, options_);
-  current_->guest->cache().keep_in(translations_of(translations_, image->path));
+  keep_translations(*image);
   current_->signals.inherit(1, image->blocked_signals, image->ignored_signals);
   current_->first = true;
   tasks_[1] = current_;
+}
+
+// The recorder names the program by the file that is executed, which the image's path may only lead
+// to. It is the one that lies lowest.
+void Replayer::keep_translations(const event::Exec& image) {
+  for (const auto& mapping : image.mappings) {
+    if (!mapping.file) continue;
+    guest().cache().keep_in(translations_of(translations_, mapping.path));
+    return;
+  }
 }
 
 Guest* Replayer::guest_of(TaskId task) {

@@ -89,6 +89,7 @@ class Replayer {
 
   void add_child(const Event& event, const event::Syscall& call, const SyscallRequest& request);
   void exec(const Event& event, const event::Exec& image);
+  void keep_translations(const event::Exec& image);
   void process_exit(const event::ProcessExit& end);
   void remove_tasks(const Process& process, TaskId but);
 
