@@ -16,33 +16,6 @@ namespace {
 
 constexpr int kMostDescriptors = 1 << 20;
 
-// The flags that a call gives to what it makes; those of sockets and the rest have O_*'s values.
-int flags_of(const SyscallRequest& request) {
-  const auto& a = request.arguments;
-  switch (request.number) {
-    case SYS_open:
-    case SYS_pipe2:
-    case SYS_eventfd2:
-    case SYS_timerfd_create:
-    case SYS_socket:
-    case SYS_socketpair:
-      return static_cast<int>(a[1]);
-    case SYS_openat:
-    case SYS_dup3:
-      return static_cast<int>(a[2]);
-    case SYS_accept4:
-    case SYS_signalfd4:
-      return static_cast<int>(a[3]);
-    case SYS_epoll_create1:
-    case SYS_inotify_init1:
-      return static_cast<int>(a[0]);
-    case SYS_creat:
-      return O_WRONLY;
-    default:
-      return 0;
-  }
-}
-
 OpenFile with(decltype(OpenFile::what) what, int flags) {
   OpenFile file;
   file.what = std::move(what);
@@ -57,7 +30,7 @@ SyscallAnswer InputOutput::open(const SyscallRequest& request, RecordedAnswers& 
   if (!event) return answers.answer(request, object_of(request));
   SyscallAnswer answer = answers.adapt(*event, request);
   if (answer.kind != SyscallAnswer::Kind::done || answer.result < 0) return answer;
-  const int flags = flags_of(request);
+  const int flags = descriptor_flags(request.number, request.arguments);
   OpenFile file = with(Outside{}, flags);
   const auto made = answers.recording().made_by(*event);
   if (!made.empty()) file.object = made.front();
@@ -71,7 +44,7 @@ SyscallAnswer InputOutput::make_pair(const SyscallRequest& request, RecordedAnsw
   const auto event = answers.take(request, std::nullopt);
   const auto made = event ? answers.recording().made_by(*event) : std::span<const ObjectId>();
   if (event && answers.recording().call(*event).result < 0) return answers.adapt(*event, request);
-  const int flags = flags_of(request);
+  const int flags = descriptor_flags(request.number, request.arguments);
   // Datagram sockets keep the bounds of what is sent: not modelled.
   if (sockets && ((flags & 0xf) != SOCK_STREAM || a[0] != AF_UNIX))
     return infeasible("socket pairs but of streams are not modelled");
@@ -97,7 +70,7 @@ SyscallAnswer InputOutput::make_pair(const SyscallRequest& request, RecordedAnsw
 }
 
 SyscallAnswer InputOutput::make_counter(const SyscallRequest& request, RecordedAnswers& answers) {
-  const int flags = flags_of(request);
+  const int flags = descriptor_flags(request.number, request.arguments);
   OpenFile file =
       with(EventCounter(static_cast<uint32_t>(request.arguments[0]), (flags & EFD_SEMAPHORE) != 0),
            (flags & O_NONBLOCK) | O_RDWR);
@@ -112,7 +85,7 @@ SyscallAnswer InputOutput::make_epoll(const SyscallRequest& request, RecordedAns
   if (const auto event = answers.take(request, std::nullopt))
     if (const auto made = answers.recording().made_by(*event); !made.empty())
       file.object = made.front();
-  return done(files_.open(std::move(file), (flags_of(request) & O_CLOEXEC) != 0));
+  return done(files_.open(std::move(file), (descriptor_flags(request.number, request.arguments) & O_CLOEXEC) != 0));
 }
 
 SyscallAnswer InputOutput::duplicate(const SyscallRequest& request) {
@@ -126,7 +99,7 @@ SyscallAnswer InputOutput::duplicate(const SyscallRequest& request) {
   }
   if (to < 0 || to >= kMostDescriptors) return done(-EBADF);
   if (from == to) return done(request.number == SYS_dup3 ? -EINVAL : to);
-  files_.assign(to, file, request.number == SYS_dup3 && (flags_of(request) & O_CLOEXEC));
+  files_.assign(to, file, request.number == SYS_dup3 && (descriptor_flags(request.number, request.arguments) & O_CLOEXEC));
   return done(to);
 }
 

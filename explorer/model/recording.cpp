@@ -24,8 +24,9 @@ std::set<TaskId> other_processes(const std::vector<Event>& events) {
   for (const Event& event : events) {
     const auto* call = std::get_if<event::Syscall>(&event.body);
     if (!call || call->child == 0) continue;
-    const bool thread = call->number == SYS_clone3 ||
-                        (call->number == SYS_clone && (call->arguments[0] & CLONE_THREAD));
+    const bool thread =
+        !call->makes_process && (call->number == SYS_clone3 || (call->number == SYS_clone &&
+                                                                (call->arguments[0] & CLONE_THREAD)));
     if (!thread || others.contains(event.place.task)) others.insert(call->child);
   }
   return others;
@@ -68,6 +69,32 @@ std::vector<int> made_descriptors(const event::Syscall& call) {
     return {ends[0], ends[1]};
   }
   return {};
+}
+
+// Those of sockets and the rest have O_*'s values.
+int descriptor_flags(uint64_t number, const std::array<uint64_t, 6>& a) {
+  switch (number) {
+    case SYS_open:
+    case SYS_pipe2:
+    case SYS_eventfd2:
+    case SYS_timerfd_create:
+    case SYS_socket:
+    case SYS_socketpair:
+      return static_cast<int>(a[1]);
+    case SYS_openat:
+    case SYS_dup3:
+      return static_cast<int>(a[2]);
+    case SYS_accept4:
+    case SYS_signalfd4:
+      return static_cast<int>(a[3]);
+    case SYS_epoll_create1:
+    case SYS_inotify_init1:
+      return static_cast<int>(a[0]);
+    case SYS_creat:
+      return O_WRONLY;
+    default:
+      return 0;
+  }
 }
 
 std::optional<size_t> descriptor_argument(const SyscallRequest& request) {
@@ -140,21 +167,29 @@ Recording::Recording(std::shared_ptr<const std::vector<Event>> events)
       open_(inherited_),
       known_{0, 1, 2} {
   others_ = other_processes(*events_);
+  const auto* begins = events_->empty() ? nullptr : std::get_if<event::Exec>(&events_->front().body);
+  children_.begin(begins ? begins->pid : 0);
   std::map<TaskId, Ticks> ticks;
   uint64_t time = 0;
   for (size_t i = 0; i < events_->size(); ++i) {
     const Event& event = (*events_)[i];
-    if (others_.contains(event.place.task)) continue;
+    if (others_.contains(event.place.task)) {
+      children_.other(event);
+      continue;
+    }
     Ticks& so_far = ticks[event.place.task];
     time += kTickTime * (std::max(event.place.ticks, so_far) - so_far);
     so_far = std::max(event.place.ticks, so_far);
     if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
       index(i, event, *call);
+      if (!others_.empty() && !call->interrupted)
+        children_.own(event, *call, open_, made_by(i));
       time += kCallTime;
     } else if (const auto* signal = std::get_if<event::Signal>(&event.body)) {
       if (!signal->synchronous) signals_.push_back({time, {signal->number, signal->siginfo}});
     }
   }
+  children_.finish();
 }
 
 std::span<const size_t> Recording::calls(uint64_t number) const {

@@ -9,14 +9,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "explorer/model/recorded_children.h"
 #include "machine/kernel.h"
 #include "machine/tracee/signal_state.h"
 
 namespace heddle::model {
-
-// What a descriptor of the recorded run named: something that was opened, made or inherited. Each
-// end of a pipe or a socket pair is one, and what dup made is the same one.
-using ObjectId = uint32_t;
 
 // Descriptors 0, 1 and 2 at the beginning.
 inline constexpr ObjectId kStandardInput = 1, kStandardOutput = 2, kStandardError = 3;
@@ -63,6 +60,8 @@ class Recording {
   bool other_process(TaskId task) const { return others_.contains(task); }
   // The kernel's numbers of tasks.
   const std::map<TaskId, int64_t>& tids() const { return tids_; }
+  // What its children did; empty where there were none.
+  const RecordedChildren& children() const { return children_; }
 
  private:
   void index(size_t number, const Event& event, const event::Syscall& call);
@@ -82,6 +81,7 @@ class Recording {
   std::map<TaskId, int64_t> tids_;
   std::set<TaskId> others_;
   std::vector<RecordedSignal> signals_;
+  RecordedChildren children_;
 
   // While it is made.
   std::map<int, ObjectId> open_;
@@ -92,6 +92,9 @@ class Recording {
 
 // The descriptors that a completed call made of something new, not what dup made; a pair in order.
 std::vector<int> made_descriptors(const event::Syscall& call);
+
+// The flags (O_*) that a call which makes or duplicates a descriptor was given.
+int descriptor_flags(uint64_t number, const std::array<uint64_t, 6>& arguments);
 
 // Which argument is a descriptor, of calls that have one.
 std::optional<size_t> descriptor_argument(const SyscallRequest& request);
