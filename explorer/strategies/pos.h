@@ -4,11 +4,9 @@
 // orders of a program's events none is as unlikely as under a random walk.
 #pragma once
 
-#include <map>
-
 #include "explorer/strategies/pending_accesses.h"
+#include "explorer/strategies/random_priorities.h"
 #include "explorer/strategies/random_source.h"
-#include "explorer/strategies/spin_watch.h"
 #include "explorer/strategies/strategy.h"
 
 namespace heddle {
@@ -29,15 +27,12 @@ class Pos final : public Strategy {
   std::string describe() const override;
 
  private:
-  uint64_t& priority(TaskId task);
-
   uint64_t seed_;
   Ticks longest_turn_;
   uint64_t run_ = 0;
   RandomSource random_;
-  SpinWatch watch_;
   PendingAccesses pending_;
-  std::map<TaskId, uint64_t> priorities_;
+  RandomPriorities priorities_;
 };
 
 }  // namespace heddle

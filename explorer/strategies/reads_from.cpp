@@ -12,9 +12,8 @@ ReadsFrom::ReadsFrom(uint64_t seed, Ticks longest_turn)
 void ReadsFrom::begin(uint64_t run) {
   run_ = run;
   random_ = RandomSource(seed_, run);
-  watch_.begin();
   pending_.begin();
-  priorities_.clear();
+  priorities_.begin();
   last_write_.clear();
   seen_.clear();
   told_.clear();
@@ -85,28 +84,13 @@ void ReadsFrom::note_performed(const PendingAccess& access) {
 
 Decision ReadsFrom::decide(const Situation& situation) {
   pending_.note(situation);
-  const TaskId last = situation.at.task;
-  const PendingAccess performed = pending_.performed();
-  note_performed(performed);
-  const auto priority = [&](TaskId task) -> uint64_t& {
-    const auto [found, is_new] = priorities_.try_emplace(task);
-    if (is_new) found->second = random_.next() >> 1;
-    return found->second;
-  };
-  for (const TaskId task : ready(situation)) priority(task);
-  if (situation.why != DecisionPoint::budget) priorities_.erase(last);
-  for (const TaskId task : ready(situation))
-    if (task == last || performed.conflicts(pending_.of(task))) {
-      priorities_.erase(task);
-      priority(task);
-    }
-  const bool spins = watch_.spins(situation) || situation.why == DecisionPoint::budget;
-  if (spins && situation.ready > 1) priority(last) = 0;
+  note_performed(pending_.performed());
+  priorities_.note(situation, pending_.performed(), pending_, random_);
   bool somebody_waits = false;
   const TaskId next = *std::ranges::max_element(ready(situation), {}, [&](TaskId task) {
     const bool waiting = waits(pending_.of(task));
     somebody_waits |= waiting;
-    return std::pair(!waiting, priority(task));
+    return std::pair(!waiting, priorities_.of(task));
   });
   if (somebody_waits) ++waited_;
   pending_.chose(next);

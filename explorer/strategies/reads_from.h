@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "explorer/strategies/pending_accesses.h"
+#include "explorer/strategies/random_priorities.h"
 #include "explorer/strategies/random_source.h"
-#include "explorer/strategies/spin_watch.h"
 #include "explorer/strategies/strategy.h"
 
 namespace heddle {
@@ -61,10 +61,9 @@ class ReadsFrom final : public Strategy {
 
   uint64_t run_ = 0;
   RandomSource random_;
-  SpinWatch watch_;
   PendingAccesses pending_;
   AbstractSchedule schedule_;
-  std::map<TaskId, uint64_t> priorities_;
+  RandomPriorities priorities_;
   std::map<uint64_t, uint64_t> last_write_;  // pc, by address
   std::set<Pair> seen_;
   std::set<std::pair<uint64_t, Pair>> told_;  // (address, (pc, writes))
