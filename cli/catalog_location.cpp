@@ -39,7 +39,7 @@ std::unique_ptr<Catalog> open_catalog_to_read() {
   try {
     return std::make_unique<Catalog>(path, Database::Mode::read_only);
   } catch (const OutdatedCatalog&) {
-    Catalog(path, Database::Mode::read_write);
+    const Catalog brought_up_to_date(path, Database::Mode::read_write);
     return std::make_unique<Catalog>(path, Database::Mode::read_only);
   }
 }

@@ -57,7 +57,7 @@ fs::path unnamed_directory() {
 // Without a catalog: one more than the highest in the store.
 fs::path numbered_by_store(const fs::path& fresh) {
   for (int64_t number = next_number(trace_store(), 'f');; ++number) {
-    const auto place = trace_store() / ("f" + std::to_string(number));
+    auto place = trace_store() / ("f" + std::to_string(number));
     if (!claim_directory(place)) continue;
     fs::rename(fresh, place);
     return place;
