@@ -192,6 +192,18 @@ bool Recorder::may_be_served(const Task& task) const {
          task.process->space->logs;
 }
 
+// The next stop of `task`, which has the token. `alone`: it runs as long as nobody else has
+// anything to report and nothing is sent to the recorder; false where it has been told to end.
+int Recorder::wait_for(Task& task, bool& alone) {
+  if (alone) {
+    siginfo_t news{};
+    const int found = waitid(P_ALL, 0, &news, WEXITED | WSTOPPED | WNOWAIT | __WALL);
+    alone = found == 0 && news.si_pid == task.cpu->thread().tid();
+    if (!alone) task.cpu->end_soon();
+  }
+  return task.cpu->thread().wait();
+}
+
 // `task` has the token until it blocks, ends or has had its share.
 void Recorder::run_slice(Task& task) {
   if (task.call) write_call(task);
@@ -213,11 +225,13 @@ void Recorder::run_slice(Task& task) {
     }
     const uint64_t share = tasks_.size() == 1 ? ~uint64_t{0} : kSliceCalls;
     task.cpu->grant_calls(may_be_served(task) ? share - std::min(share, calls()) : 0);
-    task.cpu->start(task.context, end - task.context.ticks);
+    const bool was_alone = ready_.empty() && options_.hash_every == 0;
+    bool alone = was_alone;
+    task.cpu->start(task.context, alone ? GuestCpu::kUnlimited : end - task.context.ticks);
     std::optional<Exit> exit;
     while (!exit) {
       ++stops_;
-      exit = task.cpu->stopped(task.cpu->thread().wait(), task.context);
+      exit = task.cpu->stopped(wait_for(task, alone), task.context);
       const bool stopped = exit && is_group_stop(exit->status);
       if (stopped || (exit && exit->kind == Exit::Kind::signal)) {
         if (stopped)
@@ -274,7 +288,9 @@ void Recorder::run_slice(Task& task) {
     }
     if (ended_ || task.state != State::ready) return;
     take_completed_calls();
-    if (task.context.ticks < slice_end && ++stops < kSliceStops && calls() < share) continue;
+    const bool told = was_alone && !alone && ready_.empty();
+    if (task.context.ticks < slice_end && ++stops < kSliceStops && calls() < share && !told)
+      continue;
     if (!ready_.empty()) {
       append(task, event::Switch{ready_.front()});
       ready_.push_back(task.id);

@@ -89,6 +89,7 @@ class Recorder {
   Task& task_of(pid_t tid);
   Task* next_ready();
   void run_slice(Task& task);
+  int wait_for(Task& task, bool& alone);
   void wait_in_kernel();
   void take_completed_calls();
   void take_report(Task& task, int status);

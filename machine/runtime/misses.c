@@ -83,10 +83,10 @@ static inline volatile int64_t* counter(int i) {
   return i == 0 ? &HEDDLE_HOT_STATE->ticks_left : &HEDDLE_HOT_STATE->ticks_more[i - 1];
 }
 
-/* Hands out the ticks that are left, but for the last, as the counters were used since the last
- * time, and one more to each counter: however they are used up, none is counted beyond ticks_end.
- * Returns where the task goes on; 0 where there are none. ticks_end may change at any instruction.
- */
+/* Hands out the ticks that are left, but for the last, or HEDDLE_REFILL of them, as the counters
+ * were used since the last time, and one more to each counter: however they are used up, none is
+ * counted beyond ticks_end. Returns where the task goes on; 0 where there are none. ticks_end may
+ * change at any instruction. */
 __attribute__((section("heddle_runtime_misses"), used, noinline, visibility("hidden"))) uint64_t
 heddle_runtime_refill(void) {
   volatile struct heddle_hot_state* hot = HEDDLE_HOT_STATE;
@@ -109,7 +109,8 @@ heddle_runtime_refill(void) {
   while (1) {
     const int64_t end = hot->ticks_end;
     if (end - now <= 0) return 0;
-    const uint64_t give = (uint64_t)(end - now) - 1;
+    const uint64_t left = (uint64_t)(end - now) - 1;
+    const uint64_t give = left < HEDDLE_REFILL ? left : HEDDLE_REFILL;
     uint64_t given = 0;
     for (int i = 0; i < HEDDLE_COUNTERS; ++i) {
       const uint64_t share = give / all * used[i] + give % all * used[i] / all;

@@ -61,6 +61,7 @@ struct heddle_task_state {
  * page of every arena (the same memory in all of them), so that it is reached relative to rip:
  * processors forward such stores to loads without delay, and segment-relative ones they do not. */
 enum { HEDDLE_COUNTERS = 8 };
+enum { HEDDLE_REFILL = 2000000 }; /* ticks that the counters are filled with at a time, at most */
 struct heddle_hot_state {
   int64_t ticks_left;    /* 0x00 ticks until the one that takes the budget exit, at 0 */
   uint64_t spill[4];     /* 0x08 guest values of scratch registers, valid where a table says so */

@@ -17,10 +17,11 @@ inline int64_t& counter(heddle_hot_state& hot, size_t i) {
 int64_t ticks_of(const heddle_hot_state& hot);
 
 // Lets the task, which has taken `ticks`, take `budget` more (at least 1): the budget exit comes
-// with the last. `shared_out`: for a fast translation, which uses all counters.
+// with the last. `shared_out`: for a fast translation, which uses all counters, and comes for more
+// (machine/runtime/misses.c) when it has used up one, after HEDDLE_REFILL ticks at the latest.
 void grant(heddle_hot_state& hot, Ticks ticks, Ticks budget, bool shared_out);
 
-// One counter holds what is left, for code that has one counter.
-void gather_ticks(heddle_hot_state& hot);
+// One counter holds all that is left, for code that has one counter; `uncounted` more are taken.
+void gather_ticks(heddle_hot_state& hot, int64_t uncounted);
 
 }  // namespace heddle

@@ -3,6 +3,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstring>
 #include <stdexcept>
@@ -364,8 +365,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         // It may write to what follows it.
         state = load_state();
         settle(origin->pc, origin->spills, 0);
-        gather_ticks(hot());
-        hot().ticks_left -= origin->uncounted;
+        gather_ticks(hot(), origin->uncounted);
         regs = to_host(context.registers, regs);
         const auto lock = cache_->lock();
         regs.rip = cache_->enter_once(origin->pc, memory);
@@ -464,6 +464,10 @@ void GuestCpu::keep_running(bool soon) {
     }
   }
   thread_.resume();
+}
+
+void GuestCpu::end_soon() {
+  std::atomic_ref(hot().ticks_end) = 0;
 }
 
 void GuestCpu::resume_here(Ticks budget, uint64_t points) {

@@ -50,6 +50,9 @@ class GuestCpu {
   // After a `signal` exit: lets the guest run on as it was, or (soon) to the next tick or system
   // call, whichever is first: a budget or a syscall exit. The signal is not delivered.
   void keep_running(bool soon);
+  // While the thread runs fast translations: it leaves by a budget exit after HEDDLE_REFILL more
+  // ticks at the latest.
+  void end_soon();
   // After a `signal` exit: the thread has executed nothing since start(), so the context given
   // there is the task's state, and the signal may be delivered at once.
   bool at_start() const;
