@@ -172,6 +172,51 @@ TEST_P(Interruption, ALoopStopsSoonWhereverTheSignalComes) {
   }
 }
 
+// A loop of as many turns as there are numbers, counted down in rcx.
+GuestProgram endless_loop() {
+  GuestProgram program = generate(1);
+  program.items.clear();
+  const auto add = [&](Item item) { program.items.push_back(std::move(item)); };
+  add({.bytes = {0x31, 0xc9}});                                       // xor ecx,ecx
+  add({.bytes = {0x83, 0xc3, 0x07}});                                 // top: add ebx,7
+  add({.bytes = {0x48, 0x83, 0xe9, 0x01}});                           // sub rcx,1
+  add({.kind = Item::Kind::conditional, .bytes = {5}, .target = 1});  // jne top
+  program.registers[Register::rip] = program.placement.code;
+  return program;
+}
+
+// Budgets of more than the counters are filled with at a time.
+TEST_P(Interruption, ALongLoopStopsAtTheEndOfItsBudget) {
+  Sandbox sandbox;
+  const auto program = endless_loop();
+  sandbox.reset(program);
+  GuestCpu& cpu = sandbox.translated(GetParam() ? fast_translation() : translator::Options());
+  constexpr Ticks kRefill = HEDDLE_REFILL;
+  for (const Ticks budget : {kRefill, kRefill + 1, kRefill + 2, 2 * kRefill + 1, 5 * kRefill - 1}) {
+    sandbox.reset(program);
+    TaskContext context = sandbox.context();
+    ASSERT_EQ(cpu.run(context, budget).kind, Exit::Kind::budget);
+    EXPECT_EQ(context.ticks, budget);
+    EXPECT_EQ(context.registers[Register::rcx], 0 - budget);
+  }
+}
+
+TEST(EndingSoon, ALoopWithoutEndStopsAndLosesNoTick) {
+  Sandbox sandbox;
+  const auto program = endless_loop();
+  sandbox.reset(program);
+  GuestCpu& cpu = sandbox.translated(fast_translation());
+  TaskContext context = sandbox.context();
+  for (int i = 0; i < 20; ++i) {
+    const Ticks before = context.ticks;
+    cpu.start(context);
+    cpu.end_soon();
+    ASSERT_EQ(cpu.wait(context).kind, Exit::Kind::budget);
+    EXPECT_GT(context.ticks, before);
+    EXPECT_EQ(context.registers[Register::rcx], 0 - context.ticks);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Translations, Interruption, ::testing::Bool());
 
 }  // namespace
