@@ -2,6 +2,8 @@
 
 #include <cstdlib>
 
+#include "trace_format/catalog/pending_recordings.h"
+
 namespace heddle::cli {
 
 namespace fs = std::filesystem;
@@ -36,6 +38,13 @@ std::unique_ptr<Catalog> open_catalog_to_read() {
   const auto path = catalog_path();
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return nullptr;
+  if (PendingRecordings(path).any()) {
+    try {
+      Catalog(path, Database::Mode::read_write);
+    } catch (const CatalogError&) {
+      // They show when somebody may write.
+    }
+  }
   try {
     return std::make_unique<Catalog>(path, Database::Mode::read_only);
   } catch (const OutdatedCatalog&) {

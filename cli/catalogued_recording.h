@@ -1,7 +1,8 @@
-// A recording's directory and its row in the catalog.
+// A recording's directory, and its row in the catalog or its entry beside it.
 #pragma once
 
 #include "cli/catalogued_run.h"
+#include "trace_format/catalog/pending_recordings.h"
 
 namespace heddle::cli {
 
@@ -11,6 +12,9 @@ class CataloguedRecording {
   // after the trace's id. Throws where the directory cannot be made.
   CataloguedRecording(const std::filesystem::path& directory,
                       const std::vector<std::string>& command);
+  ~CataloguedRecording();
+  CataloguedRecording(const CataloguedRecording&) = delete;
+  CataloguedRecording& operator=(const CataloguedRecording&) = delete;
 
   const std::filesystem::path& directory() const { return directory_; }
 
@@ -27,8 +31,12 @@ class CataloguedRecording {
  private:
   void remove();
   void name_after_id(const std::filesystem::path& store, const std::string& command);
+  bool enter(const std::filesystem::path& store, const std::string& command);
+  void end(const std::string& outcome, const std::optional<TraceEnd>& end = {});
 
-  CataloguedRun run_;
+  std::unique_ptr<PendingRecording> pending_;
+  PendingEntry::End ended_;           // what pending_ is to say in the end
+  std::optional<CataloguedRun> run_;  // where there is no pending_
   std::filesystem::path directory_;
   bool was_there_ = false;
   std::optional<TraceId> id_;

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "trace_format/catalog/migrations.h"
+#include "trace_format/catalog/pending_recordings.h"
 
 namespace heddle {
 namespace {
@@ -44,6 +45,7 @@ Catalog::Catalog(const std::filesystem::path& file, Database::Mode mode) : datab
   const auto steps = catalog_steps();
   if (mode == Database::Mode::read_write) {
     migrate(database_, steps);
+    take_over_pending();
   } else if (const auto version = checked_version(database_, steps);
              version < static_cast<int64_t>(steps.size())) {
     throw OutdatedCatalog(database_.path() + ": a catalog of version " + std::to_string(version) +
@@ -59,7 +61,7 @@ int64_t Catalog::next_id(std::string_view table, int64_t least) {
 
 TraceId Catalog::add_trace(const NewTrace& trace, TraceId least) {
   Transaction transaction(database_);
-  const TraceId id = next_id("traces", least);
+  const TraceId id = PendingRecordings(database_.path()).reserve(next_id("traces", least));
   const std::string path = catalog_path_text(trace.path);
   Statement insert(database_,
                    "INSERT INTO traces(id, path, recorded_at, command, parent) VALUES(?,?,?,?,?)");

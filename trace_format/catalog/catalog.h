@@ -108,8 +108,9 @@ class OutdatedCatalog : public CatalogError {
 
 class Catalog {
  public:
-  // Opens and, where it may write, brings the schema up to date. Throws OutdatedCatalog where it
-  // may not and would have to.
+  // Opens and, where it may write, brings the schema up to date and takes over the recordings that
+  // were made meanwhile (pending_recordings.h). Throws OutdatedCatalog where it may not write and
+  // would have to for the schema.
   Catalog(const std::filesystem::path& file, Database::Mode mode);
 
   // A row for a trace whose recording begins. Its id is at least `least`, so that a directory named
@@ -154,6 +155,7 @@ class Catalog {
 
  private:
   int64_t next_id(std::string_view table, int64_t least);
+  void take_over_pending();
   std::optional<int64_t> add_stack(const std::vector<StackFrame>& stack);
   int64_t add_access(const RacingAccess& access);
   void set_sides(FindingId id, const std::vector<FindingSide>& sides);
