@@ -17,7 +17,7 @@ A call is in one of these states:
 |---|---|
 | in the tracee | the call is made and logged inside the program's process, without a stop, where it cannot wait; otherwise it is stopped |
 | stopped | the program stops for the recorder, which makes the call and logs its result and the memory that it wrote; a replay answers from the log |
-| performed | stopped, and done again for real by a replay: it changes the address space |
+| performed | done again for real by a replay: it changes the address space; stopped, where it is not also in the tracee |
 | kept | stopped, and done by heddle on state that it keeps itself: signals, threads, processes |
 | refused | -ENOSYS, without asking the kernel: what it does could not be captured |
 | may taint | stopped; where it does something that is not captured, the trace is marked as tainted from there on |
@@ -38,7 +38,7 @@ const char* state(const Syscall& call) {
     case Replay::refused:
       return "refused";
     case Replay::performed:
-      return "performed";
+      return in_tracee(call.number) ? "in the tracee, performed" : "performed";
     case Replay::virtualised:
       return "kept";
     case Replay::unsupported:

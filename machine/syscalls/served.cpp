@@ -16,8 +16,9 @@ struct Row {
   uint8_t forgets = 0;  // heddle_served::forgets
 };
 
-// Calls that neither wait nor change what heddle keeps: memory that is mapped, files that show in
-// it, signals, tasks. Of those that may do so, the cases that do not: deciding.h tells them apart.
+// Calls that neither wait nor change what heddle keeps: memory that is mapped (but for the heap's
+// end, which nothing is kept of), files that show in it, signals, tasks. Of those that may do so,
+// the cases that do not: deciding.h tells them apart.
 constexpr Row kRows[] = {
     {SYS_read, HEDDLE_READ},
     {SYS_write, HEDDLE_WRITE},
@@ -28,6 +29,7 @@ constexpr Row kRows[] = {
     {SYS_lstat, HEDDLE_PLAIN},
     {SYS_poll, HEDDLE_POLL},
     {SYS_lseek, HEDDLE_PLAIN},
+    {SYS_brk, HEDDLE_PLAIN},
     {SYS_pread64, HEDDLE_PREAD},
     {SYS_pwrite64, HEDDLE_PWRITE},
     {SYS_readv, HEDDLE_READV},

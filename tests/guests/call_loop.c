@@ -1,4 +1,5 @@
-// call_loop N: a pipe, a pair of sockets and a file, each written and read N times.
+// call_loop N: a pipe, a pair of sockets and a file, each written and read N times, and a page of
+// heap taken and given back.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,6 +25,10 @@ int main(int argc, char** argv) {
     CHECK(pread(file, &got, sizeof got, 8 * i) == sizeof got && got == i);
     struct stat info;
     CHECK(fstat(file, &info) == 0 && info.st_size == 8 * i + 8);
+    char* page = sbrk(8192);
+    CHECK(page != (char*)-1 && page[8191] == 0);
+    page[8191] = 1;
+    CHECK(sbrk(-8192) == page + 8192);
   }
   puts("call_loop: ok");
   return 0;
