@@ -60,7 +60,7 @@ void add_contents(HostProcess& process, const MapsEntry& entry,
 
 void hide_vdso(HostProcess& process) {
   for (const auto& entry : read_maps(process.pid()))
-    if (entry.path == "[vdso]" || entry.path.starts_with("[vvar"))
+    if (!machines_own(entry) && (entry.path == "[vdso]" || entry.path.starts_with("[vvar")))
       process.remote_syscall(SYS_munmap, {entry.start, entry.end - entry.start});
   // argc, argv, null, envp, null, auxv (System V ABI, x86-64 supplement, 3.4.1).
   auto& memory = process.memory();

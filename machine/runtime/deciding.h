@@ -394,6 +394,33 @@ INLINE struct decision plain(struct heddle_task_state* state, const struct heddl
   return execute();
 }
 
+/* What the clock showed is written when the call is answered. */
+INLINE struct decision read_clock(struct heddle_task_state* state, int failed) {
+  if (failed) return execute();
+  state->planned.has_clock = 1;
+  return (struct decision){kAnswer, 0};
+}
+
+/* The vDSO reads these without the kernel (vdso(7), clock_gettime(2)); it changes nothing. */
+INLINE struct decision clock(struct heddle_task_state* state) {
+  enum { kReal = 0, kMonotonic = 1, kRealCoarse = 5, kMonotonicCoarse = 6, kBoot = 7 };
+  enum { kRead = 1 << kReal | 1 << kMonotonic | 1 << kRealCoarse | 1 << kMonotonicCoarse |
+                 1 << kBoot };
+  const uint64_t id = state->saved[RDI];
+  plan(state, state->saved[RSI], 16, HEDDLE_EXTENT_FIXED, 0);
+  int (*read)(int64_t, uint64_t*) = data_of(state)->clock_gettime;
+  if (!read || id > kBoot || !(kRead >> id & 1) || state->planned.count == 0) return execute();
+  return read_clock(state, read((int64_t)id, state->planned.clock));
+}
+
+INLINE struct decision time_of_day(struct heddle_task_state* state) {
+  plan(state, state->saved[RDI], 16, HEDDLE_EXTENT_FIXED, 0);
+  plan(state, state->saved[RSI], 8, HEDDLE_EXTENT_FIXED, 0);
+  int (*read)(uint64_t*, void*) = data_of(state)->gettimeofday;
+  if (!read || state->saved[RDI] == 0 || state->saved[RSI] != 0) return execute();
+  return read_clock(state, read(state->planned.clock, 0));
+}
+
 /* Decides on the call in saved[]: what the kernel is given goes to call[], what it may write to
  * `planned`. */
 INLINE struct decision decide(struct heddle_task_state* state) {
@@ -405,6 +432,7 @@ INLINE struct decision decide(struct heddle_task_state* state) {
   for (unsigned i = 0; i < 6; ++i) state->call[1 + i] = argument(state, i);
   state->planned.count = 0;
   state->planned.retry = 0;
+  state->planned.has_clock = 0;
   if (served->forgets != 0) {
     const uint64_t descriptor = argument(state, served->forgets - 1u);
     if (descriptor >= HEDDLE_DESCRIPTORS) return decline();
@@ -448,6 +476,10 @@ INLINE struct decision decide(struct heddle_task_state* state) {
       return open(state->saved[RDI], state->saved[RSI], state->saved[RDX]);
     case HEDDLE_FCNTL:
       return fcntl(state);
+    case HEDDLE_CLOCK:
+      return clock(state);
+    case HEDDLE_TIME_OF_DAY:
+      return time_of_day(state);
     default:
       return decline();
   }

@@ -232,6 +232,9 @@ IN_ORDER struct commit heddle_runtime_finish(struct heddle_task_state* state, in
     entry->number = (uint32_t)state->saved[RAX];
     for (unsigned i = 0; i < 6; ++i) entry->arguments[i] = argument(state, i);
     entry->result = result;
+    if (state->planned.has_clock)
+      copy((uint8_t*)state->planned.effects[0].address, (const uint8_t*)state->planned.clock,
+           sizeof state->planned.clock);
     log_effects(state, entry);
     entry->check = heddle_log_check(entry, log->first_event, used);
     commit = (struct commit){heddle_log_count(used + entry->size), &log->used};

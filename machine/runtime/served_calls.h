@@ -25,6 +25,8 @@ enum heddle_family {
   HEDDLE_OPEN, /* path, flags */
   HEDDLE_OPENAT,
   HEDDLE_FCNTL,
+  HEDDLE_CLOCK,       /* clock, struct timespec */
+  HEDDLE_TIME_OF_DAY, /* struct timeval, struct timezone */
 };
 
 /* Memory that a HEDDLE_PLAIN call writes where it succeeds. */
@@ -67,6 +69,9 @@ enum heddle_descriptor {
 struct heddle_runtime_data {
   struct heddle_served served[HEDDLE_SERVED_CALLS];
   uint8_t descriptors[HEDDLE_DESCRIPTORS]; /* enum heddle_descriptor, by number */
+  /* The vDSO's functions, as System V calls them; null where there are none. */
+  int (*clock_gettime)(int64_t clock, uint64_t time[2]);
+  int (*gettimeofday)(uint64_t time[2], void* zone);
 };
 
 #endif

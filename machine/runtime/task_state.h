@@ -31,6 +31,8 @@ struct heddle_planned_call {
   struct heddle_planned_effect effects[HEDDLE_PLANNED_EFFECTS];
   uint64_t part[2];    /* struct iovec */
   uint64_t message[7]; /* struct msghdr */
+  uint64_t clock[2];   /* what a call that is answered writes as its first effect, where */
+  uint64_t has_clock;  /* this is not 0 */
 };
 
 struct heddle_task_state {

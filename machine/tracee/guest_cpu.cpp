@@ -109,11 +109,22 @@ heddle_task_state GuestCpu::load_state() const {
   return *state;
 }
 
+namespace {
+
+// How far the runtime has come with a call, of a thread that is in it.
+std::optional<runtime::Progress> progress_at(uint64_t host) {
+  // The vDSO is only called while deciding.
+  if (layout::kNativeClock.contains(host)) return runtime::Progress{true, true, false, false};
+  return runtime::progress(host - layout::kRuntimeCode);
+}
+
+}  // namespace
+
 // A stopped thread in the runtime whose call is not made yet goes back to the syscall instruction,
 // as if the runtime had declined; its next stop is the syscall exit. False for any other thread.
 bool GuestCpu::retreat() {
   auto regs = thread_.registers();
-  const auto progress = runtime::progress(regs.rip - layout::kRuntimeCode);
+  const auto progress = progress_at(regs.rip);
   if (!progress || progress->called) return false;
   const auto state = load_state();
   Registers guest = to_guest(regs);
@@ -434,7 +445,7 @@ void GuestCpu::keep_running(bool soon) {
     auto& memory = process_.memory();
     memory.store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
     // A call that is made comes to its end, and no further.
-    if (runtime::progress(thread_.registers().rip - layout::kRuntimeCode))
+    if (progress_at(thread_.registers().rip))
       memory.store<uint64_t>(state_ + HEDDLE_STATE_SYSCALL_RETURN, HostProcess::kServedStop);
     auto& state = hot();
     auto regs = thread_.registers();

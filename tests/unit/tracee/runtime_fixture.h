@@ -10,6 +10,7 @@
 
 #include <filesystem>
 
+#include "machine/runtime/served_calls.h"
 #include "machine/tracee/guest_cpu.h"
 #include "machine/tracee/syscall_log.h"
 #include "trace_format/logged_calls.h"
@@ -112,6 +113,13 @@ class Runtime : public testing::Test {
     return process_.memory()
         .load<heddle_task_state>(HostProcess::task_state(1))
         .value_or(dead_state());
+  }
+
+  static heddle_runtime_data no_data() { return {}; }
+  heddle_runtime_data data() {
+    return process_.memory()
+        .load<heddle_runtime_data>(layout::kRuntimeData.start)
+        .value_or(no_data());
   }
 
   uint64_t step() {

@@ -52,6 +52,8 @@ class ServedCalls : public Runtime {
 };
 
 TEST_F(ServedCalls, Clocks) {
+  constexpr uint64_t kReadClock = offsetof(heddle_runtime_data, clock_gettime);
+  const auto with_vdso = reinterpret_cast<uint64_t>(data().clock_gettime);
   auto call = serve(SYS_clock_gettime, {1, kData, 0, 0, 0, 0});
   ASSERT_TRUE(call);
   ASSERT_EQ(call->effects.size(), 1u);
@@ -65,6 +67,26 @@ TEST_F(ServedCalls, Clocks) {
   call = serve(SYS_time, {0, 0, 0, 0, 0, 0});
   ASSERT_TRUE(call);
   EXPECT_TRUE(call->effects.empty());
+  // With the vDSO or without, a clock goes on; those that it does not read are the kernel's.
+  const auto now = [&](uint64_t clock) {
+    const auto read = serve(SYS_clock_gettime, {clock, kData, 0, 0, 0, 0});
+    std::array<uint64_t, 2> time{};
+    if (read && read->effects.size() == 1 && read->effects[0].bytes.size() == sizeof time)
+      std::memcpy(time.data(), read->effects[0].bytes.data(), sizeof time);
+    return time;
+  };
+  for (const uint64_t clock : {0, 1, 2, 3, 4, 5, 6, 7, 11}) {
+    process_.memory().store<uint64_t>(layout::kRuntimeData.start + kReadClock, with_vdso);
+    const auto first = now(clock);
+    process_.memory().store<uint64_t>(layout::kRuntimeData.start + kReadClock, 0);
+    const auto second = now(clock);
+    EXPECT_LE(first, second) << clock;
+    EXPECT_NE(first[0] + first[1], 0u) << clock;
+    EXPECT_LE(second[0] - first[0], 60u) << clock;
+    EXPECT_LT(first[1], 1'000'000'000u);
+  }
+  EXPECT_EQ(serve(SYS_clock_gettime, {99, kData, 0, 0, 0, 0})->result, -EINVAL);
+  EXPECT_EQ(serve(SYS_clock_gettime, {1, 0, 0, 0, 0, 0}), std::nullopt);
   // What was written before the fault is not the runtime's to find out.
   EXPECT_FALSE(serve(SYS_clock_gettime, {1, kNowhere, 0, 0, 0, 0}));
 }
