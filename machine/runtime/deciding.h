@@ -379,6 +379,31 @@ INLINE struct decision fcntl(const struct heddle_task_state* state) {
   }
 }
 
+/* The commands that programs ask of every descriptor; none waits. Sizes as in syscalls/ioctl.cpp. */
+INLINE struct decision ioctl(struct heddle_task_state* state) {
+  uint64_t size;
+  switch ((uint32_t)state->saved[RSI]) {
+    case 0x5401: /* TCGETS */
+      size = 36;
+      break;
+    case 0x5413: /* TIOCGWINSZ */
+      size = 8;
+      break;
+    case 0x540f: /* TIOCGPGRP */
+    case 0x541b: /* FIONREAD */
+      size = 4;
+      break;
+    case 0x5421: /* FIONBIO */
+    case 0x5450: /* FIONCLEX */
+    case 0x5451: /* FIOCLEX */
+      return execute();
+    default:
+      return decline();
+  }
+  plan(state, state->saved[RDX], size, HEDDLE_EXTENT_FIXED, 0);
+  return execute();
+}
+
 INLINE struct decision plain(struct heddle_task_state* state, const struct heddle_served* served) {
   for (unsigned i = 0; i < 2; ++i) {
     const struct heddle_served_output* output = &served->output[i];
@@ -476,6 +501,8 @@ INLINE struct decision decide(struct heddle_task_state* state) {
       return open(state->saved[RDI], state->saved[RSI], state->saved[RDX]);
     case HEDDLE_FCNTL:
       return fcntl(state);
+    case HEDDLE_IOCTL:
+      return ioctl(state);
     case HEDDLE_CLOCK:
       return clock(state);
     case HEDDLE_TIME_OF_DAY:

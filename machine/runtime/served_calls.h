@@ -25,6 +25,7 @@ enum heddle_family {
   HEDDLE_OPEN, /* path, flags */
   HEDDLE_OPENAT,
   HEDDLE_FCNTL,
+  HEDDLE_IOCTL,       /* descriptor, command */
   HEDDLE_CLOCK,       /* clock, struct timespec */
   HEDDLE_TIME_OF_DAY, /* struct timeval, struct timezone */
 };

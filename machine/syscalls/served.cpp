@@ -30,6 +30,7 @@ constexpr Row kRows[] = {
     {SYS_poll, HEDDLE_POLL},
     {SYS_lseek, HEDDLE_PLAIN},
     {SYS_brk, HEDDLE_PLAIN},
+    {SYS_ioctl, HEDDLE_IOCTL},
     {SYS_pread64, HEDDLE_PREAD},
     {SYS_pwrite64, HEDDLE_PWRITE},
     {SYS_readv, HEDDLE_READV},

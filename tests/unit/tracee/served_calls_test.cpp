@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -111,6 +112,33 @@ TEST_F(ServedCalls, FutexesThatDoNotWait) {
   EXPECT_FALSE(serve(SYS_futex, {kWord, FUTEX_WAIT, 2, kData + 128, 0, 0}));
   process_.memory().store<std::array<int64_t, 2>>(kData + 128, {0, 999'999'999});
   EXPECT_TRUE(serve(SYS_futex, {kWord, FUTEX_WAIT, 2, kData + 128, 0, 0}));
+}
+
+TEST_F(ServedCalls, QuestionsToDescriptors) {
+  const auto ends = pipe(0);
+  put(ends[1], "seven");
+  auto call = serve(SYS_ioctl, {ends[0], FIONREAD, kData, 0, 0, 0});
+  ASSERT_TRUE(call);
+  ASSERT_EQ(call->effects.size(), 1u);
+  EXPECT_EQ(call->effects[0].bytes, (std::vector<uint8_t>{5, 0, 0, 0}));
+  call = serve(SYS_ioctl, {ends[0], TCGETS, kData, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->result, -ENOTTY);
+  EXPECT_TRUE(call->effects.empty());
+  const uint64_t terminal = open_file("/dev/ptmx", O_RDWR | O_NOCTTY);
+  for (const auto& [command, size] : {std::pair<uint64_t, size_t>{TCGETS, 36}, {TIOCGWINSZ, 8}}) {
+    call = serve(SYS_ioctl, {terminal, command, kData, 0, 0, 0});
+    ASSERT_TRUE(call);
+    EXPECT_EQ(call->effects.at(0).bytes.size(), size);
+  }
+  process_.memory().store<uint32_t>(kWord, 1);
+  call = serve(SYS_ioctl, {ends[0], FIONBIO, kWord, 0, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_TRUE(call->effects.empty());
+  call = serve(SYS_fcntl, {ends[0], F_GETFL, 0, 0, 0, 0});
+  EXPECT_TRUE(call->result & O_NONBLOCK);
+  EXPECT_FALSE(serve(SYS_ioctl, {terminal, TCSETS, kData, 0, 0, 0}));
+  EXPECT_FALSE(serve(SYS_ioctl, {terminal, TCGETS, kNowhere, 0, 0, 0}));
 }
 
 TEST_F(ServedCalls, WhatLeavesNoMemory) {
