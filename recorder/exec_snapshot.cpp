@@ -10,6 +10,8 @@
 #include <system_error>
 #include <vector>
 
+#include "machine/tracee/native_clock.h"
+
 namespace heddle {
 namespace {
 
@@ -59,6 +61,7 @@ void add_contents(HostProcess& process, const MapsEntry& entry,
 }  // namespace
 
 void hide_vdso(HostProcess& process) {
+  place_clock(process);
   for (const auto& entry : read_maps(process.pid()))
     if (!machines_own(entry) && (entry.path == "[vdso]" || entry.path.starts_with("[vvar")))
       process.remote_syscall(SYS_munmap, {entry.start, entry.end - entry.start});

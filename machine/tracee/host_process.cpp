@@ -19,7 +19,6 @@
 #include "machine/runtime/runtime.h"
 #include "machine/syscalls/served.h"
 #include "machine/tracee/fixed_addresses.h"
-#include "machine/tracee/native_clock.h"
 
 namespace heddle {
 namespace {
@@ -258,7 +257,6 @@ void HostProcess::install() {
   const auto& served = served_calls();
   memory_->write(layout::kRuntimeData.start,
                  {reinterpret_cast<const uint8_t*>(served.data()), sizeof served});
-  place_clock(*this);
   map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
 
   code_ = std::make_shared<SharedCode>();

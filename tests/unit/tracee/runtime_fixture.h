@@ -12,6 +12,7 @@
 
 #include "machine/runtime/served_calls.h"
 #include "machine/tracee/guest_cpu.h"
+#include "machine/tracee/native_clock.h"
 #include "machine/tracee/syscall_log.h"
 #include "trace_format/logged_calls.h"
 
@@ -43,6 +44,7 @@ class Runtime : public testing::Test {
     ASSERT_NE(mkdtemp(name), nullptr);
     root_ = name;
     process_ = HostProcess::start_empty();
+    place_clock(process_);
     for (const uint64_t page : {kCode, kData})
       process_.remote_syscall(SYS_mmap, {page, kPage, PROT_READ | PROT_WRITE | PROT_EXEC,
                                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, ~0ull, 0});

@@ -95,7 +95,7 @@ TEST_F(Interruptions, InterruptedAnywhereACallIsMadeOnce) {
 }
 
 TEST_F(Interruptions, InterruptedAnywhereAClockIsReadOnce) {
-  ASSERT_NE(data().clock_gettime, nullptr) << "without the vDSO";
+  if (!data().clock_gettime) GTEST_SKIP() << "the kernel gives programs no vDSO that is like ours";
   interrupt_everywhere(SYS_clock_gettime, {1, kData, 3, 4, 5, 6}, 0, 3);
 }
 

@@ -146,7 +146,7 @@ TEST_F(ServedCalls, WhatLeavesNoMemory) {
   ASSERT_TRUE(call);
   EXPECT_EQ(call->result, process_.pid());
   EXPECT_TRUE(call->effects.empty());
-  EXPECT_FALSE(serve(SYS_brk, {0, 0, 0, 0, 0, 0}));
+  EXPECT_FALSE(serve(SYS_mmap, {0, 0x1000, 0, 0x22, ~0ull, 0}));
   EXPECT_FALSE(serve(100'000, {0, 0, 0, 0, 0, 0}));
 }
 
