@@ -9,6 +9,7 @@
 #include "recorder/exec_snapshot.h"
 #include "recorder/inherited_signals.h"
 #include "recorder/special_instructions.h"
+#include "trace_format/logged_calls.h"
 
 namespace heddle {
 namespace {
@@ -90,9 +91,23 @@ void Recorder::drain() {
   const auto entries = log_->entries();
   if (entries.empty()) return;
   const auto count = log_->count();
+  if (entry_count(entries) != count)
+    throw std::logic_error("event " + std::to_string(trace_.events()) +
+                           ": the log of system calls is damaged: the program wrote to it");
   trace_.append_calls(entries, count, now_ns());
   drained_ += count;
   log_->clear(trace_.events());
+}
+
+// The log is full, or nearly: the next calls go to the other, while this one becomes a chunk.
+void Recorder::pass_log_on(Task& task) {
+  const auto count = log_->count();
+  trace_.append_log(log_->entries(), count, now_ns());
+  drained_ += count;
+  if (!trace_.failure())
+    log_->turn(trace_.events(), task.host(), task.thread());
+  else
+    log_->clear(trace_.events());
 }
 
 Event& Recorder::append(const Task& task, EventBody body, const Registers* registers) {
@@ -259,7 +274,9 @@ void Recorder::run_slice(Task& task) {
             task.context.place() != at)
           break;
         // The log was full, or the calls granted were used up: the runtime may make it yet.
-        if (exit->again && log_->count() != 0)
+        if (exit->again && log_->entries().size() > SyscallLog::kCapacity / 2)
+          pass_log_on(task);
+        else if (exit->again && log_->count() != 0)
           drain();
         else
           syscall(task, exit->waits);

@@ -100,6 +100,7 @@ class Recorder {
   Event& append(const Task& task, EventBody body, const Registers* registers = nullptr);
   void hash_state(Task& task);
   void drain();
+  void pass_log_on(Task& task);
   bool may_be_served(const Task& task) const;
   uint64_t now_ns() const;
   void bury(Task& task);

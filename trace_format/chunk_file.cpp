@@ -79,7 +79,11 @@ void ChunkFile::run() {
     Chunk chunk = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    store(chunk);
+    const auto error = chunk.make && !failed_ ? chunk.make(chunk.payload) : std::nullopt;
+    if (error)
+      fail(*error);
+    else
+      store(chunk);
     chunk.payload.clear();
     lock.lock();
     spare_ = std::move(chunk.payload);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -22,6 +23,8 @@ struct Chunk {
   std::vector<uint8_t> payload;
   uint64_t first_event = 0;
   uint32_t events = 0;
+  // Of one that is submitted: makes the payload, in the file's thread. Why it cannot, if it cannot.
+  std::function<std::optional<std::string>(std::vector<uint8_t>& payload)> make{};
 };
 
 // Used by one thread. Once a chunk could not be written none after it is: failure() says why, and

@@ -121,16 +121,15 @@ bool append_entry(const Event& event, std::vector<uint8_t>& out) {
   return true;
 }
 
-std::vector<Event> read_syscall_log(const std::filesystem::path& file, uint64_t next) {
-  std::vector<Event> events;
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return events;
+namespace {
+
+// One of the logs of a file, which begins at `start`.
+void read_one_log(std::span<const uint8_t> bytes, uint64_t start, const std::string& file,
+                  uint64_t next, std::vector<Event>& out) {
   const auto damaged = [&](uint64_t offset, const char* what) {
-    return TraceError(file.string() + " at offset " + std::to_string(offset) + ": " + what);
+    return TraceError(file + " at offset " + std::to_string(start + offset) + ": " + what);
   };
-  const std::vector<char> bytes((std::istreambuf_iterator<char>(in)), {});
-  // Killed while it was being made: still without a byte that is not zero.
-  if (next == 0 && std::ranges::all_of(bytes, [](char byte) { return byte == 0; })) return events;
+  bytes = bytes.subspan(start);
   heddle_log log{};
   if (bytes.size() < sizeof log) throw damaged(0, "shorter than its header");
   std::memcpy(&log, bytes.data(), sizeof log);
@@ -140,7 +139,7 @@ std::vector<Event> read_syscall_log(const std::filesystem::path& file, uint64_t 
   if (log.used != heddle_log_count(used))
     throw damaged(HEDDLE_LOG_USED, "the size of its entries is damaged");
   if (used > bytes.size() - sizeof log) throw damaged(bytes.size(), "shorter than its header says");
-  const std::span entries(reinterpret_cast<const uint8_t*>(bytes.data()) + sizeof log, used);
+  const auto entries = bytes.subspan(sizeof log, used);
   uint64_t number = log.first_event;
   for (uint32_t at = 0; at < used; ++number) {
     const auto size = entry_size(entries.subspan(at));
@@ -151,13 +150,23 @@ std::vector<Event> read_syscall_log(const std::filesystem::path& file, uint64_t 
     const auto* entry = reinterpret_cast<const heddle_log_entry*>(words.data());
     if (entry->check != heddle_log_check(entry, log.first_event, at))
       throw damaged(sizeof log + at, "the checksum does not match: the entry is damaged");
-    if (number > next) break;
-    if (number == next) {
-      events.push_back(logged_call(entries.subspan(at, *size), number, 0));
-      ++next;
-    }
+    if (number >= next) out.push_back(logged_call(entries.subspan(at, *size), number, 0));
     at += *size;
   }
+}
+
+}  // namespace
+
+std::vector<Event> read_syscall_log(const std::filesystem::path& file, uint64_t next) {
+  std::vector<Event> events;
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return events;
+  const std::vector<char> bytes((std::istreambuf_iterator<char>(in)), {});
+  // Killed while it was being made: still without a byte that is not zero.
+  if (next == 0 && std::ranges::all_of(bytes, [](char byte) { return byte == 0; })) return events;
+  const std::span all(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  read_one_log(all, 0, file, next, events);
+  if (all.size() > HEDDLE_LOG_SIZE) read_one_log(all, HEDDLE_LOG_SIZE, file, next, events);
   return events;
 }
 

@@ -34,8 +34,8 @@ Event logged_call(std::span<const uint8_t> entry, uint64_t number, uint64_t time
 // another kind of event, or a call that did more than to return and to write memory.
 bool append_entry(const Event& event, std::vector<uint8_t>& out);
 
-// The committed entries of a log file, as events, from event number `next` on; nothing where there
-// is no file or the entry of that number is not in it. Throws TraceError where it is damaged.
+// The committed entries of a log file, as events: those with number `next` or a higher one; nothing
+// where there is no file. Throws TraceError where it is damaged.
 std::vector<Event> read_syscall_log(const std::filesystem::path& file, uint64_t next);
 
 }  // namespace heddle

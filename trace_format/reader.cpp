@@ -6,6 +6,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "trace_format/chunk.h"
@@ -90,11 +91,12 @@ bool TraceReader::load_chunk() {
 std::optional<Event> TraceReader::salvaged() {
   if (!salvaged_) {
     salvaged_.emplace();
-    const auto append = [&](std::vector<Event> events) {
-      for (auto& event : events) salvaged_->push_back(std::move(event));
-    };
-    append(TraceTail::read(directory_ / "tail", next_));
-    append(read_syscall_log(directory_ / "log", next_ + salvaged_->size()));
+    auto found = TraceTail::read(directory_ / "tail", next_);
+    for (auto& event : read_syscall_log(directory_ / "log", next_))
+      found.push_back(std::move(event));
+    std::ranges::stable_sort(found, {}, &Event::number);
+    for (auto& event : found)
+      if (event.number == next_ + salvaged_->size()) salvaged_->push_back(std::move(event));
   }
   if (salvaged_->empty()) return std::nullopt;
   Event event = std::move(salvaged_->front());

@@ -1,6 +1,7 @@
 /* The log of system calls that were served in the tracee: a header, then entries one after another.
- * While recording it is the file `log` of the trace, mapped by tracee and supervisor, so it
- * outlives both. Written by the runtime, which is C. */
+ * While recording two of them are the file `log` of the trace, mapped by tracee and supervisor, so
+ * they outlive both: one is filled while what is in the other becomes a chunk. Written by the
+ * runtime, which is C. */
 #ifndef HEDDLE_TRACE_FORMAT_SYSCALL_LOG_H
 #define HEDDLE_TRACE_FORMAT_SYSCALL_LOG_H
 
@@ -45,12 +46,15 @@ struct heddle_log {
   uint64_t served;   /* replay: bytes of the entries that answered a call */
   uint64_t
       first_event; /* recording: the number of the first entry's event; the next one's follows */
-  uint64_t reserved[11];
+  uint64_t in_use; /* recording: bytes from the first log to the one in use; in the first */
+  uint64_t calls;  /* recording: entries; may be one ahead of `used` while one is committed */
+  uint64_t reserved[9];
 };
 /* The entries follow the header. */
 
 #define HEDDLE_LOG_MAGIC 0x32474f4c4448ull /* "HDLOG2" */
 enum { HEDDLE_LOG_USED = 16 };             /* offset of `used` */
+enum { HEDDLE_LOG_SIZE = 0x80000 };        /* recording: bytes of one log, where the other begins */
 
 /* A count with its complement in the upper half: written by one store, and a damaged one shows. */
 static inline uint64_t heddle_log_count(uint32_t count) {

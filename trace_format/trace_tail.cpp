@@ -140,16 +140,9 @@ std::vector<Event> TraceTail::read(const std::filesystem::path& file, uint64_t n
     if (offset + used > bytes.size()) throw damaged("shorter than its header says");
     areas[i] = read_area(data.subspan(offset, used), offset, file.string());
   }
-  if (!areas[0].empty() && !areas[1].empty() && areas[1][0].number < areas[0][0].number)
-    std::swap(areas[0], areas[1]);
-  for (auto& area : areas) {
-    for (auto& event : area) {
-      if (event.number < next) continue;
-      if (event.number > next) return events;
-      events.push_back(std::move(event));
-      ++next;
-    }
-  }
+  for (auto& area : areas)
+    for (auto& event : area)
+      if (event.number >= next) events.push_back(std::move(event));
   return events;
 }
 

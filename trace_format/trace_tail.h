@@ -29,8 +29,8 @@ class TraceTail {
   // The other half is the current one, and empty. The events in it must be in chunks.
   void turn();
 
-  // The events in `file` from number `next` on; nothing where there is no file. Throws TraceError
-  // where it is damaged.
+  // The events in `file` with number `next` or a higher one; nothing where there is no file. Throws
+  // TraceError where it is damaged.
   static std::vector<Event> read(const std::filesystem::path& file, uint64_t next);
 
  private:

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "trace_format/chunk.h"
+#include "trace_format/logged_calls.h"
 #include "trace_format/wire.h"
 
 namespace heddle {
@@ -58,6 +59,22 @@ void TraceWriter::append_calls(std::span<const uint8_t> entries, uint64_t count,
   keep(at);
 }
 
+void TraceWriter::append_log(std::span<const uint8_t> entries, uint64_t count, uint64_t time_ns) {
+  const uint64_t first = next_;
+  if (!failure() && first != pending_first_) pass_on();
+  file_->wait(log_passed_on_);
+  next_ += count;
+  if (failure()) return;
+  const auto make = [=](std::vector<uint8_t>& payload) -> std::optional<std::string> {
+    if (entry_count(entries) != count) return "the log of system calls is damaged";
+    encode_calls(entries, first, time_ns, payload);
+    return std::nullopt;
+  };
+  log_passed_on_ =
+      file_->submit({chunk::kEvents, file_->spare(), first, static_cast<uint32_t>(count), make});
+  pending_first_ = next_;
+}
+
 // What was encoded from there on is in a file when this returns, or the trace is given up.
 void TraceWriter::keep(size_t at) {
   if (!tail_->append(std::span(pending_).subspan(at)))
@@ -85,6 +102,8 @@ void TraceWriter::pass_on() {
 }
 
 void TraceWriter::flush() {
+  if (failure()) return;
+  file_->wait(log_passed_on_);
   if (failure() || next_ == pending_first_) return;
   if (!file_->write(take_pending())) return;
   tail_->clear();

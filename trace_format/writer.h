@@ -34,6 +34,9 @@ class TraceWriter {
   void append(const Event& event);
   // The same for whole entries of the system call log: `count` events.
   void append_calls(std::span<const uint8_t> entries, uint64_t count, uint64_t time_ns);
+  // The same for a whole log, which is not copied to `tail`: its entries stay where they are until
+  // the next log is appended or flush() returns.
+  void append_log(std::span<const uint8_t> entries, uint64_t count, uint64_t time_ns);
   void flush();
   // Marks the clean end; tail and log are gone then. Nothing can be appended afterwards.
   void finish();
@@ -67,6 +70,7 @@ class TraceWriter {
   uint64_t next_ = 0;
   uint64_t pending_first_ = 0;
   uint64_t passed_on_ = 0;  // the chunk that the other half holds: ChunkFile's number; 0: none
+  uint64_t log_passed_on_ = 0;  // likewise the last log
   uint64_t bytes_ = 0;      // of a file that was finished
   std::optional<std::string> failure_;  // likewise
 };

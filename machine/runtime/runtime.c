@@ -46,6 +46,12 @@ INLINE struct heddle_log_entry* entry_at(struct heddle_log* log, uint64_t offset
   return (struct heddle_log_entry*)((uint8_t*)(log + 1) + offset);
 }
 
+/* The one in use. */
+INLINE struct heddle_log* log_of(const struct heddle_task_state* state) {
+  const struct heddle_log* first = (const struct heddle_log*)state->log;
+  return (struct heddle_log*)(state->log + first->in_use);
+}
+
 INLINE uint64_t ticks(void) {
   int64_t now = HEDDLE_HOT_STATE->ticks_granted - HEDDLE_HOT_STATE->ticks_left;
   for (int i = 0; i < HEDDLE_COUNTERS - 1; ++i) now -= HEDDLE_HOT_STATE->ticks_more[i];
@@ -159,7 +165,7 @@ INLINE struct decision replay(const struct heddle_task_state* state, struct hedd
 }
 
 IN_ORDER struct decision heddle_runtime_prepare(struct heddle_task_state* state) {
-  struct heddle_log* log = (struct heddle_log*)state->log;
+  struct heddle_log* log = log_of(state);
   return log->mode == HEDDLE_LOG_REPLAY ? replay(state, log) : record(state, log);
 }
 
@@ -217,7 +223,7 @@ INLINE void log_effects(const struct heddle_task_state* state, struct heddle_log
 }
 
 IN_ORDER struct commit heddle_runtime_finish(struct heddle_task_state* state, int64_t result) {
-  struct heddle_log* log = (struct heddle_log*)state->log;
+  struct heddle_log* log = log_of(state);
   const int replays = log->mode == HEDDLE_LOG_REPLAY;
   if (!replays && leave(state, result)) return (struct commit){0, 0};
   struct commit commit;
@@ -237,6 +243,7 @@ IN_ORDER struct commit heddle_runtime_finish(struct heddle_task_state* state, in
            sizeof state->planned.clock);
     log_effects(state, entry);
     entry->check = heddle_log_check(entry, log->first_event, used);
+    ++log->calls;
     commit = (struct commit){heddle_log_count(used + entry->size), &log->used};
   }
   state->saved[RAX] = (uint64_t)result;

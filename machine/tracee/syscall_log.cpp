@@ -13,12 +13,17 @@
 
 namespace heddle {
 
-static_assert(SyscallLog::kSize <= layout::kSyscallLog.size);
+static_assert(2 * SyscallLog::kSize <= layout::kSyscallLog.size);
 
 namespace {
 
 [[noreturn]] void refuse(const std::filesystem::path& path, int error) {
   throw std::system_error(error, std::generic_category(), "mapping " + path.string());
+}
+
+heddle_log* other(heddle_log* first, const heddle_log* log) {
+  if (log != first) return first;
+  return reinterpret_cast<heddle_log*>(reinterpret_cast<uint8_t*>(first) + SyscallLog::kSize);
 }
 
 }  // namespace
@@ -28,17 +33,21 @@ SyscallLog::SyscallLog(HostProcess& process, const std::filesystem::path& file)
   const int fd = open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) refuse(path_, errno);
   // Allocated now: a full disk must be an error here, not a SIGBUS in the program.
-  const int error = posix_fallocate(fd, 0, kSize);
-  void* here = error ? MAP_FAILED : mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  const int error = posix_fallocate(fd, 0, 2 * kSize);
+  void* here =
+      error ? MAP_FAILED : mmap(nullptr, 2 * kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   const int code = error ? error : errno;
   close(fd);
   if (here == MAP_FAILED) refuse(path_, code);
-  log_ = static_cast<heddle_log*>(here);
-  *log_ = {};
-  log_->magic = HEDDLE_LOG_MAGIC;
-  log_->mode = HEDDLE_LOG_RECORD;
-  log_->capacity = kCapacity;
-  clear(0);
+  first_ = static_cast<heddle_log*>(here);
+  for (heddle_log* log : {other(first_, first_), first_}) {
+    log_ = log;
+    *log_ = {};
+    log_->magic = HEDDLE_LOG_MAGIC;
+    log_->mode = HEDDLE_LOG_RECORD;
+    log_->capacity = kCapacity;
+    clear(0);
+  }
   if (!attach(process)) refuse(path_, EACCES);
 }
 
@@ -56,15 +65,17 @@ bool SyscallLog::attach(HostProcess& process) {
   }
   if (remote < 0) refuse(path_, static_cast<int>(-remote));
   const int64_t got = process.remote_syscall(
-      SYS_mmap, {layout::kSyscallLog.start, kSize, PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_FIXED | MAP_POPULATE, static_cast<uint64_t>(remote), 0});
+      SYS_mmap, {layout::kSyscallLog.start, 2 * kSize, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_FIXED, static_cast<uint64_t>(remote), 0});
   process.remote_syscall(SYS_close, {static_cast<uint64_t>(remote)});
   if (got < 0) refuse(path_, static_cast<int>(-got));
+  // All pages at once cost less than a fault at each. The other log's are for who needs it.
+  process.remote_syscall(SYS_madvise, {layout::kSyscallLog.start, kSize, MADV_POPULATE_WRITE});
   return true;
 }
 
 SyscallLog::~SyscallLog() {
-  munmap(log_, kSize);
+  munmap(first_, 2 * kSize);
 }
 
 std::span<const uint8_t> SyscallLog::entries() const {
@@ -75,24 +86,21 @@ std::span<const uint8_t> SyscallLog::entries() const {
   return {reinterpret_cast<const uint8_t*>(log_ + 1), used};
 }
 
-uint64_t SyscallLog::count() {
-  const auto all = entries();
-  while (counted_bytes_ < all.size()) {
-    const auto size = entry_size(all.subspan(counted_bytes_));
-    if (!size)
-      throw std::logic_error("event " + std::to_string(log_->first_event + counted_) +
-                             ": its entry in the log of system calls is damaged");
-    counted_bytes_ += *size;
-    ++counted_;
-  }
-  return counted_;
-}
-
 void SyscallLog::clear(uint64_t first_event) {
-  counted_bytes_ = 0;
-  counted_ = 0;
+  log_->calls = 0;
   __atomic_store_n(&log_->used, heddle_log_count(0), __ATOMIC_RELEASE);
   log_->first_event = first_event;
+}
+
+void SyscallLog::turn(uint64_t first_event, HostProcess& process, HostThread& by) {
+  log_ = other(first_, log_);
+  clear(first_event);
+  const uint64_t offset = log_ == first_ ? 0 : kSize;
+  if (!turned_)
+    process.remote_syscall(by, SYS_madvise,
+                           {layout::kSyscallLog.start + offset, kSize, MADV_POPULATE_WRITE, 0, 0, 0});
+  turned_ = true;
+  __atomic_store_n(&first_->in_use, offset, __ATOMIC_RELEASE);
 }
 
 }  // namespace heddle

@@ -11,8 +11,8 @@ namespace heddle {
 
 class SyscallLog {
  public:
-  static constexpr uint64_t kSize = 0x8'0000;                        // bytes of the file
-  static constexpr uint32_t kCapacity = kSize - sizeof(heddle_log);  // bytes of entries
+  static constexpr uint64_t kSize = HEDDLE_LOG_SIZE;                 // bytes of each of two
+  static constexpr uint32_t kCapacity = kSize - sizeof(heddle_log);  // bytes of its entries
 
   // Creates `file` with its space allocated and maps it, here and in the stopped process, which
   // must have been installed. Throws std::system_error.
@@ -25,19 +25,22 @@ class SyscallLog {
   // not open it, having become another user's or changed its root: its calls cannot be served then.
   bool attach(HostProcess& process);
 
-  // The committed entries, oldest first, one after another. Whoever may write to the log must be
-  // stopped.
+  // The committed entries of the log in use, oldest first, one after another. Whoever may write to
+  // it must be stopped.
   std::span<const uint8_t> entries() const;
-  // How many they are. Throws where one is damaged.
-  uint64_t count();
+  // How many they are, as the runtime says.
+  uint64_t count() const { return log_->calls; }
   // Empties it; the next entry is going to be the event of that number.
   void clear(uint64_t first_event);
+  // The other log is in use from now on, and empty. Its entries must be in the trace. The thread of
+  // that process is stopped.
+  void turn(uint64_t first_event, HostProcess& process, HostThread& by);
 
  private:
   std::filesystem::path path_;
-  heddle_log* log_ = nullptr;
-  uint32_t counted_bytes_ = 0;  // of entries that have been counted
-  uint64_t counted_ = 0;
+  heddle_log* first_ = nullptr;
+  heddle_log* log_ = nullptr;  // the one in use
+  bool turned_ = false;
 };
 
 }  // namespace heddle

@@ -148,6 +148,70 @@ TEST_F(Salvage, EntriesThatWereDrainedAreEventsOfAChunk) {
   for (uint64_t n = 0; n <= kMany; ++n) EXPECT_EQ(events[n], clock_read(n));
 }
 
+// Events from `first` to before `end` as entries.
+std::vector<uint8_t> entries_of(uint64_t first, uint64_t end) {
+  std::vector<uint8_t> entries;
+  for (uint64_t n = first; n < end; ++n) EXPECT_TRUE(append_entry(clock_read(n), entries));
+  return entries;
+}
+
+TEST_F(Salvage, WholeLogsAreInTheirPlaceAmongTheEvents) {
+  constexpr uint64_t kMany = 3000, kEvents = 2 * kMany + 5;
+  const auto first = entries_of(1, kMany), second = entries_of(kMany + 2, 2 * kMany);
+  const auto third = entries_of(2 * kMany, kEvents);
+  TraceWriter writer(directory_);
+  writer.append(clock_read(0));
+  writer.append_log(first, kMany - 1, 0);
+  writer.append(clock_read(kMany));
+  writer.append(clock_read(kMany + 1));
+  writer.append_log(second, kMany - 2, 0);
+  writer.append_log(third, 5, 0);
+  EXPECT_EQ(writer.events(), kEvents);
+  writer.flush();
+  expect_events(kEvents);
+  writer.append(clock_read(kEvents));
+  writer.finish();
+  TraceReader reader(directory_);
+  EXPECT_EQ(reader.read_all().size(), kEvents + 1);
+  EXPECT_EQ(reader.cut_off(), "");
+}
+
+TEST_F(Salvage, ALogThatIsNotWhatItSaysEndsTheTrace) {
+  const auto entries = entries_of(1, 4);
+  TraceWriter writer(directory_);
+  writer.append(clock_read(0));
+  writer.append_log(entries, 7, 0);
+  writer.flush();
+  ASSERT_TRUE(writer.failure());
+  EXPECT_NE(writer.failure()->find("log of system calls is damaged"), std::string::npos);
+  expect_events(1);
+}
+
+// Killed while a log was being made a chunk: what follows it is in the tail and the other log.
+TEST_F(Salvage, ALogBetweenTheEventsOfTheTail) {
+  const auto log = directory_ / "log", later = root_ / "later";
+  for (const bool in_order : {true, false}) {
+    fs::remove_all(directory_);
+    write(4, 6);
+    put_log(log, 6, 10);
+    put_log(later, 14, 17);
+    auto one = bytes_of(log), other = bytes_of(later);
+    if (!in_order) std::swap(one, other);
+    one.resize(HEDDLE_LOG_SIZE);
+    put(log, one + other);
+    expect_events(10);
+    fs::remove(directory_ / "tail");
+    TraceTail tail(directory_ / "tail");
+    for (const uint64_t n : {4, 5, 10, 11, 12, 13}) {
+      std::vector<uint8_t> encoded;
+      encode(clock_read(n), encoded);
+      if (n == 10) tail.turn();
+      ASSERT_TRUE(tail.append(encoded));
+    }
+    expect_events(17);
+  }
+}
+
 TEST_F(Salvage, CallsAreReadAsEntriesAndAsEvents) {
   TraceWriter writer(directory_);
   std::vector<uint8_t> entries;
