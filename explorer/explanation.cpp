@@ -26,6 +26,8 @@ std::string act(const PassedPoint& point) {
   if (point.by_call != 0) {
     const Syscall* call = find(point.by_call - 1u);
     const std::string name = call ? call->name : "a system call";
+    if (process_at(point.address))
+      return (point.writes ? "end of it by " : "use by ") + name;
     if (descriptor_at(point.address) || is_signal_location(point.address))
       return (point.writes ? "change by " : "use by ") + name;
     return (point.writes ? "write of " : "read of ") + std::to_string(point.size) +
@@ -209,6 +211,17 @@ std::optional<Explanation::Sides> Explanation::turned_round(const RunOutcome& fa
   return ordered;
 }
 
+std::optional<Explanation::Sides> Explanation::misdirected(const RunOutcome& failing) {
+  for (size_t sent = failing.points.size(); sent-- > 0;) {
+    const PassedPoint& use = failing.points[sent];
+    if (!process_at(use.address) || use.writes) continue;
+    for (size_t freed = sent; freed-- > 0;)
+      if (failing.points[freed].writes && conflict(failing.points[freed], use))
+        return Sides{freed, sent, {}};
+  }
+  return std::nullopt;
+}
+
 StackFrame Explanation::frame(uint64_t pc) const {
   const auto site = symbols_.locate(pc);
   return {pc, site.function, site.file, site.line, site.module};
@@ -240,6 +253,7 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
     const RunOutcome plain = run_({}, limits);
     if (plain.verdict == Verdict::same) sides = turned_round(noted, plain);
   }
+  if (!sides && failing.reason.starts_with(kMisdirected)) sides = misdirected(noted);
   if (!sides) sides = meeting_after(noted);
   if (sides) {
     std::map<size_t, std::vector<StackFrame>> stacks;
@@ -263,8 +277,10 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
           {who(held.place.task), "performs", held.place, frame(held.place.pc), other.place.task},
           performed};
     }
+    // Two goroutines of one thread are not swapped by a switch of threads.
+    const bool swappable = sides->step || held.place.task != other.place.task;
     for (const SwappedRun& swapped :
-         swap(noted, *sides, [this](const Schedule& schedule) { return run_(schedule, {}); })) {
+         !swappable ? std::vector<SwappedRun>() : swap(noted, *sides, [this](const Schedule& schedule) { return run_(schedule, {}); })) {
       const std::string text = swapped.schedule.text();
       if (swapped.verdict == Verdict::same)
         finding.swapped = text;
@@ -292,6 +308,9 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
         const size_t colon = failing.reason.find(": ");
         finding.kind = failing.reason.substr(0, colon);
         finding.consequence = failing.reason.substr(colon + 2);
+      } else if (failing.reason.starts_with(kMisdirected)) {
+        finding.kind = kMisdirected;
+        finding.consequence = failing.reason.substr(kMisdirected.size() + 2);
       } else if (failing.status != recorded_.status) {
         if (finding.kind.empty())
           finding.kind = WIFSIGNALED(failing.status) ? "crash" : "wrong exit status";

@@ -41,6 +41,8 @@ class Explanation {
   static bool among(const std::vector<RaceCandidate>& pairs, const PassedPoint& a,
                     const PassedPoint& b);
   FindingSide side(const PassedPoint& point, const std::vector<StackFrame>& stack) const;
+  // Of a run that sent a signal to a number that was free: that, and what had freed it.
+  static std::optional<Sides> misdirected(const RunOutcome& failing);
   StackFrame frame(uint64_t pc) const;
 
   Run run_;

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <cstring>
@@ -19,6 +20,9 @@ namespace {
 // Beyond the canonical addresses of x86-64's lower half.
 constexpr uint64_t kDescriptors = 0xfd00'0000'0000'0000;
 constexpr uint64_t kMostDescriptors = 1 << 20;
+constexpr uint64_t kProcesses = 0xfc00'0000'0000'0000;
+constexpr uint64_t kMostProcesses = 1 << 22;  // PID_MAX_LIMIT
+constexpr uint64_t kProcessBytes = 8;
 // Of one range; what a call says it might touch may be more than there is.
 constexpr uint64_t kMostBytes = 1 << 22;
 
@@ -58,6 +62,29 @@ bool duplicates(const event::Syscall& call) {
           (call.arguments[1] == F_DUPFD || call.arguments[1] == F_DUPFD_CLOEXEC));
 }
 
+// Whose number the call has freed.
+std::optional<int64_t> waited_for(const event::Syscall& call) {
+  const auto& a = call.arguments;
+  if (call.number == SYS_wait4 && call.result > 0) return call.result;
+  if (call.number != SYS_waitid || call.result != 0 || (a[3] & WNOWAIT)) return std::nullopt;
+  for (const MemoryEffect& effect : call.effects) {
+    int32_t pid = 0;
+    if (effect.address != a[2] + 16 || effect.bytes.size() < sizeof pid) continue;
+    std::memcpy(&pid, effect.bytes.data(), sizeof pid);
+    if (pid != 0) return pid;
+  }
+  return std::nullopt;
+}
+
+// Whose number it may free, if it names one.
+std::optional<int64_t> may_wait_for(const SyscallRequest& request) {
+  const auto& a = request.arguments;
+  if (request.number == SYS_wait4) return static_cast<int32_t>(a[0]);
+  if (request.number == SYS_waitid && a[0] == P_PID && !(a[3] & WNOWAIT))
+    return static_cast<int32_t>(a[1]);
+  return std::nullopt;
+}
+
 class Accesses {
  public:
   void memory(uint64_t address, uint64_t size, AccessKind kind) {
@@ -67,6 +94,15 @@ class Accesses {
     const auto descriptor = static_cast<int>(number);
     if (descriptor >= 0 && static_cast<uint64_t>(descriptor) < kMostDescriptors)
       add({descriptor_location(descriptor), kDescriptorBytes, kind});
+  }
+  void process(int64_t pid, AccessKind kind) {
+    if (pid > 0 && static_cast<uint64_t>(pid) < kMostProcesses)
+      add({kProcesses + static_cast<uint64_t>(pid) * kProcessBytes, kProcessBytes, kind});
+  }
+  // To whom signals are sent.
+  void recipient(uint64_t number, const SyscallArguments& a) {
+    if (number == SYS_kill || number == SYS_rt_sigqueueinfo || number == SYS_pidfd_open)
+      process(static_cast<int32_t>(a[0]), AccessKind::read);
   }
   // Those that the call's arguments name.
   void named(uint64_t number, const SyscallArguments& a, bool closes, const GuestMemory& memory) {
@@ -119,7 +155,14 @@ std::optional<int> descriptor_at(uint64_t address) {
   return static_cast<int>((address - kDescriptors) / kDescriptorBytes);
 }
 
+std::optional<int32_t> process_at(uint64_t address) {
+  if (address < kProcesses || address >= kProcesses + kMostProcesses * kProcessBytes)
+    return std::nullopt;
+  return static_cast<int32_t>((address - kProcesses) / kProcessBytes);
+}
+
 std::string location_name(uint64_t address, uint64_t size) {
+  if (const auto pid = process_at(address)) return "number of process " + std::to_string(*pid);
   const auto descriptor = descriptor_at(address);
   return descriptor ? "descriptor " + std::to_string(*descriptor)
                     : signal_location_name(address, size);
@@ -138,6 +181,8 @@ std::vector<KernelAccess> kernel_accesses(const event::Syscall& call, const Gues
                  memory);
   if (duplicates(call) && call.result >= 0)
     accesses.descriptor(static_cast<uint64_t>(call.result), AccessKind::write);
+  accesses.recipient(call.number, call.arguments);
+  if (const auto pid = waited_for(call)) accesses.process(*pid, AccessKind::write);
   for (const int made : model::made_descriptors(call))
     accesses.descriptor(static_cast<uint64_t>(made), AccessKind::write);
   const auto* known = find(call.number);
@@ -154,6 +199,8 @@ std::vector<KernelAccess> coming_accesses(const SyscallRequest& request,
   if (!about_data(request.number)) return {};
   Accesses accesses;
   accesses.named(request.number, request.arguments, request.number == SYS_close, memory);
+  accesses.recipient(request.number, request.arguments);
+  if (const auto pid = may_wait_for(request)) accesses.process(*pid, AccessKind::write);
   if (const auto* known = find(request.number)) {
     const auto most = static_cast<int64_t>(std::min<uint64_t>(request.arguments[2], INT64_MAX));
     for (const auto& buffer : buffers(*known, request.arguments, memory))

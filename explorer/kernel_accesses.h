@@ -10,8 +10,10 @@
 
 namespace heddle {
 
-// A location is memory, or an entry of the descriptor table: those have addresses that no program
-// can use. Using a number reads its entry; opening, closing and duplicating to it write it.
+// A location is memory, an entry of the descriptor table, or the number of a process: those have
+// addresses that no program can use. Using a descriptor's number reads its entry; opening, closing
+// and duplicating to it write it. Sending a signal reads a process's number; waiting for its end
+// writes it, since it is free then.
 struct KernelAccess {
   uint64_t address = 0;
   uint64_t size = 0;  // bytes
@@ -23,7 +25,9 @@ inline constexpr uint64_t kDescriptorBytes = 8;
 uint64_t descriptor_location(int descriptor);
 // The number of the entry at `address`; nothing for memory.
 std::optional<int> descriptor_at(uint64_t address);
-// "descriptor 5", or what signal_accesses.h has; empty for memory.
+// Of processes' numbers, likewise.
+std::optional<int32_t> process_at(uint64_t address);
+// "descriptor 5", "number of process 1234", or what signal_accesses.h has; empty for memory.
 std::string location_name(uint64_t address, uint64_t size = 1);
 
 // Of a completed call. Calls about threads, futexes and mappings have none here: what they touch

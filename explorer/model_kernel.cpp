@@ -46,6 +46,7 @@ ModelKernel::ModelKernel(std::shared_ptr<const std::vector<Event>> recording)
       answers_(recording_),
       signals_(*recording_),
       input_output_(recording_),
+      children_(recording_),
       tids_(recording_->tids()) {
   tids_.try_emplace(1, kFirstTid + 1);
   queue_.add(1);
@@ -60,12 +61,15 @@ int64_t ModelKernel::tid(TaskId task) const {
 SyscallAnswer ModelKernel::answer(const SyscallRequest& request, const GuestMemory& memory) {
   queue_.pass(model::kCallTime);
   settle();
+  if (children_.starting(request.place.task)) return child_answer(request, memory);
   std::optional<SyscallAnswer> answer = modelled(request, memory);
+  if (!answer) answer = children_.call(request, queue_);
   if (!answer) answer = signals_.call(request, memory, tids_, queue_);
   if (!answer) answer = clocks_.call(request, memory, queue_);
   if (!answer) answer = input_output_.call(request, memory, answers_, queue_);
   for (const TaskId task : input_output_.take_broken_pipes())
     signals_.post(task, SIGPIPE, SI_USER, queue_);
+  children_.progress(input_output_, queue_);
   if (!answer) answer = answers_.answer(request, input_output_.object_of(request));
   if (answer->kind == SyscallAnswer::Kind::infeasible && request.number == SYS_getrandom) {
     MemoryEffect bytes{request.arguments[0],
@@ -91,10 +95,9 @@ std::optional<SyscallAnswer> ModelKernel::modelled(const SyscallRequest& request
       return done(0);
     case SYS_clone:
     case SYS_clone3:
-      return clone(request, memory);
     case SYS_fork:
     case SYS_vfork:
-      return infeasible("a new process");
+      return clone(request, memory);
     case SYS_exit:
       return exit_task(request, memory);
     case SYS_exit_group: {
@@ -158,10 +161,10 @@ std::optional<FileRange> ModelKernel::file_of(const SyscallRequest& request) {
 SyscallAnswer ModelKernel::clone(const SyscallRequest& request, const GuestMemory& memory) {
   const auto wanted = clone_arguments(request.number, request.arguments, memory);
   if (!wanted) return done(-EFAULT);
-  if (!(wanted->flags & CLONE_VM) || !(wanted->flags & CLONE_THREAD))
-    return infeasible("a new process");
+  if (!(wanted->flags & CLONE_THREAD)) return make_child(request, *wanted, memory);
+  if (!(wanted->flags & CLONE_VM)) return done(-EINVAL);
   SyscallAnswer answer = of_kind(SyscallAnswer::Kind::new_task);
-  const TaskId child = ++last_task_;
+  const TaskId child = next_task();
   answer.child = child;
   answer.result = tid(child);
   tids_[child] = answer.result;
@@ -186,7 +189,7 @@ SyscallAnswer ModelKernel::exit_task(const SyscallRequest& request, const GuestM
                           clear_tid == clear_tid_.end() ? 0 : clear_tid->second, memory, queue_);
   queue_.remove(task);
   signals_.remove_task(task);
-  if (queue_.empty()) {
+  if (signals_.empty()) {
     answer.kind = SyscallAnswer::Kind::process_exit;
     answer.status = exited(request.arguments[0]);
   }

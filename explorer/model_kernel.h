@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "explorer/model/address_space.h"
+#include "explorer/model/children.h"
 #include "explorer/model/clocks.h"
 #include "explorer/model/futexes.h"
 #include "explorer/model/input_output.h"
@@ -16,6 +17,7 @@
 #include "explorer/model/run_queue.h"
 #include "explorer/model/signals.h"
 #include "machine/kernel.h"
+#include "machine/syscalls/effects.h"
 #include "trace_format/fault.h"
 
 namespace heddle {
@@ -70,8 +72,22 @@ class ModelKernel {
   const std::map<TaskId, int64_t>& tids() const { return tids_; }
 
   // A signal to take before the task runs on.
-  std::optional<SignalInfo> take_signal(TaskId task) { return signals_.state().take(task); }
-  SignalState& signals() { return signals_.state(); }
+  std::optional<SignalInfo> take_signal(TaskId task) { return signals(task).take(task); }
+  // Of the process that the task belongs to; not for one with child_runs().
+  SignalState& signals(TaskId task) {
+    return children_.starting(task) ? children_.signals(task) : signals_.state();
+  }
+  // May a signal come to the task now?
+  bool deliverable(TaskId task) { return !child_runs(task) && signals(task).deliverable(task); }
+
+  // Is the task one of the process that is explored?
+  bool own(TaskId task) const { return signals_.has(task); }
+  // Is it a child whose code is not run? What it does next is acted instead.
+  bool child_runs(TaskId task) const { return children_.runs(task); }
+  // What makes the run infeasible; empty: nothing.
+  std::string act(TaskId child);
+  // See Children.
+  std::string take_misdirected() { return children_.take_misdirected(); }
   // The mask that the frame of a signal that ended rt_sigsuspend restores; once.
   std::optional<uint64_t> take_saved_mask(TaskId task) { return signals_.take_saved_mask(task); }
 
@@ -89,6 +105,12 @@ class ModelKernel {
   bool interrupts_calls() const;
   std::optional<SyscallAnswer> modelled(const SyscallRequest& request, const GuestMemory& memory);
   SyscallAnswer clone(const SyscallRequest& request, const GuestMemory& memory);
+  // model_children.cpp
+  TaskId next_task();
+  SyscallAnswer make_child(const SyscallRequest& request, const CloneArguments& wanted,
+                           const GuestMemory& memory);
+  SyscallAnswer child_answer(const SyscallRequest& request, const GuestMemory& memory);
+  SyscallAnswer early_answer(const SyscallRequest& request) const;
   SyscallAnswer exit_task(const SyscallRequest& request, const GuestMemory& memory);
   int64_t tid(TaskId task) const;
   // Signals and timers that are due by now.
@@ -103,9 +125,11 @@ class ModelKernel {
   model::Clocks clocks_;
   model::Signals signals_;
   model::InputOutput input_output_;
+  model::Children children_;
   std::map<TaskId, uint64_t> clear_tid_;
   std::map<TaskId, int64_t> tids_;
   TaskId last_task_ = 1;
+  size_t made_tasks_ = 0;
   uint64_t random_ = 0;  // state of the stream that answers getrandom behind the recording's end
 };
 

@@ -79,8 +79,9 @@ void ModelRun::end(Verdict verdict, std::string reason, int status) {
 
 void ModelRun::note_switch(TaskId next) {
   const bool runnable = situation_.current_runnable;
-  if (runnable && next != s_.current) {
-    add(event::Switch{next}, s_.current);
+  if (runnable && next != s_.current && !s_.kernel.child_runs(s_.current)) {
+    // A child that runs is no task of the trace.
+    add(event::Switch{s_.kernel.child_runs(next) ? 0 : next}, s_.current);
     if (limits_.keep_events) s_.events.back().registers.reset();
   }
   if (next != standard_ || placed_ != 0 || injected_.kind != FaultKind::none)
@@ -93,6 +94,7 @@ void ModelRun::note_switch(TaskId next) {
 }
 
 bool ModelRun::place_signal(int32_t number) {
+  if (!s_.kernel.own(situation_.at.task)) return false;
   if (!s_.kernel.place_signal(number, situation_.at.task)) return false;
   placed_ = number;
   list_runnable();
@@ -125,16 +127,21 @@ void ModelRun::inject(const Fault& fault) {
 void ModelRun::list_runnable() {
   runnable_ = s_.kernel.runnable();
   situation_.current_runnable = std::ranges::count(runnable_, s_.current) > 0;
-  standard_ = situation_.current_runnable && !turn_over_ ? s_.current : runnable_.front();
+  // Programs that children execute take longer than what their parent does next.
+  const bool goes_on =
+      situation_.current_runnable && !turn_over_ && !s_.kernel.child_runs(s_.current);
+  standard_ = goes_on ? s_.current : runnable_.front();
   situation_.ready = runnable_.size();
   // Time may pass while a runnable task is held back: sleepers can be chosen too.
   std::ranges::copy(s_.kernel.sleepers(kLongestStall), std::back_inserter(runnable_));
   situation_.runnable = runnable_;
-  signals_ = s_.kernel.outside_signals(kLongestStall);
+  // One that comes is taken by the task that ran last.
+  signals_ = s_.kernel.own(situation_.at.task) ? s_.kernel.outside_signals(kLongestStall)
+                                               : std::vector<int32_t>();
   situation_.signals = signals_;
   interrupted_.clear();
   for (const TaskId task : s_.kernel.runnable())
-    if (s_.kernel.signals().deliverable(task)) interrupted_.push_back(task);
+    if (s_.kernel.deliverable(task)) interrupted_.push_back(task);
   situation_.interrupted = interrupted_;
 }
 
@@ -164,6 +171,10 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     note_switch(next);
     s_.kernel.advance_to(next);
     const TaskId task = s_.current;
+    if (s_.kernel.child_runs(task)) {
+      act(task);
+      continue;
+    }
     if (settle_before_running(task) != Step::goes_on) break;
     pass_point(task);
     if (ended_) break;
@@ -187,7 +198,7 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     situation_.at = after;
     Step step = Step::goes_on;
     // A signal that came meanwhile is taken before the call is made.
-    if (calls && exit.kind == Exit::Kind::syscall && s_.kernel.signals().deliverable(task)) {
+    if (calls && exit.kind == Exit::Kind::syscall && s_.kernel.deliverable(task)) {
       situation_.why = DecisionPoint::budget;
       continue;
     }

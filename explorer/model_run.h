@@ -18,6 +18,9 @@
 
 namespace heddle {
 
+// How the reason of a failed run begins where a signal was sent to a number that was a child's.
+inline constexpr std::string_view kMisdirected = "signal to a process that is gone";
+
 enum class Verdict : uint8_t { same, failed, changed, deadlock, hang, infeasible };
 std::string_view name(Verdict verdict);
 
@@ -113,6 +116,8 @@ class ModelRun {
   Step special(TaskId task, const translator::ExitSite& site);
   Step fault(TaskId task, const siginfo_t& info);
   Step settle_before_running(TaskId task);
+  // What a child whose code is not run does next.
+  void act(TaskId child);
   void finish_call(TaskId task, const SyscallRequest& request, const SyscallAnswer& answer,
                    bool interrupted);
   void add(EventBody body, TaskId task);
@@ -149,6 +154,7 @@ class ModelRun {
   bool ended_ = false;
   const std::set<int32_t>* start_signals_ = nullptr;  // run_to_start()
   std::map<TaskId, SyscallRequest> waiting_;          // calls of blocked tasks
+  std::map<TaskId, Place> acts_;                      // children that run: of their last act
   std::map<TaskId, Place> held_;                      // tasks that were left at a point's phase 0
   std::map<TaskId, Place> asked_;                     // tasks that were left in front of a call
   Situation situation_;

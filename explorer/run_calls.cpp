@@ -11,7 +11,6 @@ namespace heddle {
 namespace {
 
 constexpr Ticks kRdtscTicks = 10;   // that reading the counter counts for
-constexpr int64_t kRestart = -512;  // ERESTARTSYS of the kernel (include/linux/errno.h)
 
 }  // namespace
 
@@ -25,8 +24,9 @@ void ModelRun::finish_call(TaskId task, const SyscallRequest& request, const Sys
   call.effects = answer.effects;
   call.interrupted = interrupted;
   call.child = answer.kind == SyscallAnswer::Kind::new_task ? answer.child : 0;
+  call.makes_process = answer.makes_process;
   if (answer.kind == SyscallAnswer::Kind::perform) call.file = s_.kernel.file_of(request);
-  if (limits_.keep_points && !interrupted) note_call(task, call);
+  if (limits_.keep_points && !interrupted && s_.kernel.own(task)) note_call(task, call);
   add(std::move(call), task);
 }
 
@@ -51,6 +51,10 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
       guest.apply(answer.effects);
       guest.complete(task, answer.result);
       if (request.number == SYS_sched_yield) turn_over_ = true;
+      if (const std::string what = s_.kernel.take_misdirected(); !what.empty()) {
+        end(Verdict::failed, std::string(kMisdirected) + ": " + what);
+        return Step::ended;
+      }
       return Step::goes_on;
     case SyscallAnswer::Kind::perform: {
       const bool placed = answer.result != 0;
@@ -64,7 +68,7 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
       if (!answer.effects.empty()) {
         // The kernel writes before it waits: an attempt of its own, then the call is made again.
         SyscallAnswer attempt = answer;
-        attempt.result = kRestart;
+        attempt.result = model::kMadeAgain;
         finish_call(task, request, attempt, true);
         guest.apply(attempt.effects);
         guest.task(task).restart_call();
@@ -89,9 +93,21 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
       add(event::ProcessExit{answer.status}, task);
       end(Verdict::same, {}, answer.status);
       return Step::ended;
+    case SyscallAnswer::Kind::child_exit:
+      add(event::ProcessExit{answer.status}, task);
+      guest.remove_task(task);
+      return Step::blocked;
+    case SyscallAnswer::Kind::left: {
+      finish_call(task, request, answer, false);
+      add(event::Released{"a child's program is not part of this run"}, task);
+      const Place place = request.place;
+      guest.remove_task(task);
+      acts_[task] = place;
+      return Step::blocked;
+    }
     case SyscallAnswer::Kind::sigreturn:
       finish_call(task, request, answer, false);
-      if (!guest.pop_frame(task, s_.kernel.signals())) {
+      if (!guest.pop_frame(task, s_.kernel.signals(task))) {
         end(Verdict::failed, "rt_sigreturn without a readable frame", SIGSEGV);
         return Step::ended;
       }
@@ -159,7 +175,7 @@ ModelRun::Step ModelRun::special(TaskId task, const translator::ExitSite& site) 
 
 void ModelRun::deliver(TaskId task, const SignalInfo& info) {
   ModelGuest& guest = *s_.guest;
-  auto& signals = s_.kernel.signals();
+  auto& signals = s_.kernel.signals(task);
   event::Signal e;
   e.number = info.number;
   e.siginfo = info.siginfo;
@@ -179,7 +195,7 @@ void ModelRun::deliver(TaskId task, const SignalInfo& info) {
 }
 
 ModelRun::Step ModelRun::fault(TaskId task, const siginfo_t& info) {
-  auto& signals = s_.kernel.signals();
+  auto& signals = s_.kernel.signals(task);
   event::Signal e;
   e.number = info.si_signo;
   e.synchronous = true;
@@ -197,13 +213,28 @@ ModelRun::Step ModelRun::fault(TaskId task, const siginfo_t& info) {
   return Step::ended;
 }
 
+void ModelRun::act(TaskId child) {
+  const std::string reason = s_.kernel.act(child);
+  if (!reason.empty()) return end(Verdict::infeasible, reason);
+  // Its places are counted in acts from its execve on.
+  Place& at = acts_[child];
+  ++at.ticks;
+  situation_.why = DecisionPoint::syscall;
+  situation_.at = at;
+  situation_.call = 0;
+  situation_.faults = {};
+  situation_.touches = {};
+  situation_.address = situation_.size = 0;
+  turn_over_ = true;
+}
+
 // What is due before a task's code may go on: the end of its blocked call, and its signals.
 ModelRun::Step ModelRun::settle_before_running(TaskId task) {
   ModelGuest& guest = *s_.guest;
   const auto waiting = waiting_.find(task);
   if (waiting != waiting_.end()) {
     const SyscallAnswer answer = s_.kernel.collect(task);
-    const bool again = answer.result == kRestart;
+    const bool again = answer.result == model::kMadeAgain;
     finish_call(task, waiting->second, answer, again);
     waiting_.erase(waiting);
     if (!again) {

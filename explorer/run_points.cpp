@@ -24,6 +24,7 @@ std::vector<KernelAccess> ModelRun::signal_accesses_of(TaskId task, uint64_t num
   if (!about_signals(number)) return {};
   SignalOwners owners;
   for (const auto& [other, tid] : s_.kernel.tids()) {
+    if (!s_.kernel.own(other)) continue;
     owners.tasks.push_back(other);
     owners.by_tid[tid] = other;
   }
@@ -54,7 +55,7 @@ bool ModelRun::stops_before_call(TaskId task, const Place& at) {
   if (!watched && !limits_.faults) return false;
   Place& asked = asked_[task];
   if (asked == at) return false;
-  if (limits_.faults) {
+  if (limits_.faults && s_.kernel.own(task)) {
     const SyscallRequest request = s_.guest->request(task);
     faults_ = s_.kernel.faults(request, s_.guest->memory());
     situation_.call = request.number;
@@ -105,7 +106,7 @@ void ModelRun::note_point(TaskId task) {
   }
   const Place place = guest.task(task).place();
   const bool calls = guest.memory().load<uint16_t>(place.pc) == kSyscallInstruction;
-  if (calls) {
+  if (calls && s_.kernel.own(task)) {
     const SyscallRequest request = guest.request(task);
     for (const auto& accesses : {coming_accesses(request, guest.memory()),
                                  signal_accesses_of(task, request.number, request.arguments)})

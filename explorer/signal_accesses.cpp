@@ -85,6 +85,8 @@ std::vector<KernelAccess> signal_accesses(TaskId task, uint64_t number, const Sy
       break;
     case SYS_kill:
     case SYS_rt_sigqueueinfo:
+      // To another process: see kernel_accesses.h.
+      if (static_cast<int32_t>(a[0]) > 0 && of_tid(a[0]) == 0) break;
       accesses.sent(a[1], 0, owners);
       break;
     case SYS_tkill:

@@ -26,9 +26,11 @@ struct SyscallAnswer {
     done,     // result and effects are final; write the effects, set rax
     perform,  // an address-space call: do it for real in the guest's process, then tell performed()
     blocks,   // the task waits; its answer comes later from Kernel::collect
-    new_task,      // clone of a thread: make task `child`; result goes to the caller
+    new_task,      // clone or vfork: make task `child`; result goes to the caller
     task_exit,     // the task is over; effects are the kernel's writes at its end
     process_exit,  // exit_group or a fatal signal: the process is over with `status`
+    child_exit,    // exit of the only task of another process, with `status`
+    left,          // execve: the task's process goes on outside
     sigreturn,     // rt_sigreturn: the caller restores the frame at rsp
     infeasible,    // this kernel cannot answer; `reason` says why
   };
@@ -36,6 +38,7 @@ struct SyscallAnswer {
   int64_t result = 0;
   std::vector<MemoryEffect> effects;
   TaskId child = 0;
+  bool makes_process = false;  // new_task: `child` is in a process of its own
   int32_t status = 0;  // wait(2)'s status word
   std::string reason;
 };

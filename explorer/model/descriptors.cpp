@@ -38,6 +38,10 @@ SyscallAnswer InputOutput::open(const SyscallRequest& request, RecordedAnswers& 
   return answer;
 }
 
+int InputOutput::open_outside(int flags) {
+  return files_.open(with(Outside{}, flags), (flags & O_CLOEXEC) != 0);
+}
+
 SyscallAnswer InputOutput::make_pair(const SyscallRequest& request, RecordedAnswers& answers) {
   const auto& a = request.arguments;
   const bool sockets = request.number == SYS_socketpair;

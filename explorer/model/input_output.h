@@ -41,6 +41,28 @@ class InputOutput {
   std::optional<SyscallAnswer> late(const SyscallRequest& request, const GuestMemory& memory,
                                     RunQueue& queue);
 
+  // child_transfers.cpp
+  // Calls are those of a child that still runs the process's code, or (kOwnTable) the process's.
+  void use(TableId table) { files_.use(table); }
+  void fork(TableId from, TableId child) { files_.copy_table(from, child); }
+  int open_outside(int flags);
+  void execute(TableId child, RunQueue& queue);
+  void exit(TableId child, RunQueue& queue);
+  // What became of a child's step.
+  enum class Moved : uint8_t {
+    all,
+    waits,    // for somebody else; of what is written a part may have been taken off `bytes`
+    broken,   // nobody reads what is written
+    differs,  // from what the recorded child met there
+  };
+  Moved child_reads(TableId child, int descriptor, const std::vector<uint8_t>& bytes,
+                    RunQueue& queue);
+  Moved child_writes(TableId child, int descriptor, std::vector<uint8_t>* bytes, bool more_unknown,
+                     RunQueue& queue);
+  void child_closes(TableId child, int descriptor, RunQueue& queue);
+  // Would such a step wait now?
+  bool child_waits(TableId child, const ChildStep& step, int descriptor);
+
   // What was written to stream 1 or 2.
   const std::string& output(int stream) const { return stream == 1 ? output_ : error_; }
   // Tasks that wrote to a pipe that nobody reads since this was asked last: SIGPIPE is due to them.

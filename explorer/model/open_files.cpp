@@ -17,20 +17,53 @@ OpenFiles::OpenFiles(const Recording& recording) {
   }
 }
 
+void OpenFiles::copy_table(TableId from, TableId to) {
+  const Table& copied = tables_[to] = tables_.at(from);
+  for (const auto& [number, descriptor] : copied) retain(descriptor.file);
+}
+
+void OpenFiles::close_marked(TableId table) {
+  std::vector<FileId> closed;
+  std::erase_if(tables_.at(table), [&](const auto& entry) {
+    if (entry.second.close_on_exec) closed.push_back(entry.second.file);
+    return entry.second.close_on_exec;
+  });
+  for (const FileId file : closed) release(file);
+}
+
+void OpenFiles::drop_table(TableId table) {
+  const auto node = tables_.extract(table);
+  if (node.empty()) return;
+  for (const auto& [number, descriptor] : node.mapped()) release(descriptor.file);
+}
+
+std::optional<FileId> OpenFiles::id_of(TableId table, int descriptor) const {
+  const auto found = tables_.find(table);
+  if (found == tables_.end()) return std::nullopt;
+  const auto named = found->second.find(descriptor);
+  return named == found->second.end() ? std::nullopt : std::optional(named->second.file);
+}
+
+void OpenFiles::close_all(TableId table, FileId file) {
+  const auto count = std::erase_if(tables_.at(table),
+                                   [&](const auto& entry) { return entry.second.file == file; });
+  for (size_t i = 0; i < count; ++i) release(file);
+}
+
 OpenFile* OpenFiles::find(int descriptor) {
-  const auto found = descriptors_.find(descriptor);
-  return found == descriptors_.end() ? nullptr : &files_.at(found->second.file);
+  const auto found = table().find(descriptor);
+  return found == table().end() ? nullptr : &files_.at(found->second.file);
 }
 
 std::optional<FileId> OpenFiles::id_of(int descriptor) const {
-  const auto found = descriptors_.find(descriptor);
-  return found == descriptors_.end() ? std::nullopt : std::optional(found->second.file);
+  const auto found = table().find(descriptor);
+  return found == table().end() ? std::nullopt : std::optional(found->second.file);
 }
 
 int OpenFiles::lowest_free(int from) const {
   int number = from;
-  for (auto used = descriptors_.lower_bound(from);
-       used != descriptors_.end() && used->first == number; ++used)
+  for (auto used = table().lower_bound(from); used != table().end() && used->first == number;
+       ++used)
     ++number;
   return number;
 }
@@ -55,14 +88,14 @@ PipeId OpenFiles::make_pipe() {
 void OpenFiles::assign(int descriptor, FileId id, bool close_on_exec) {
   retain(id);
   close(descriptor);
-  descriptors_[descriptor] = {id, close_on_exec};
+  table()[descriptor] = {id, close_on_exec};
 }
 
 bool OpenFiles::close(int descriptor) {
-  const auto found = descriptors_.find(descriptor);
-  if (found == descriptors_.end()) return false;
+  const auto found = table().find(descriptor);
+  if (found == table().end()) return false;
   const FileId id = found->second.file;
-  descriptors_.erase(found);
+  table().erase(found);
   release(id);
   return true;
 }

@@ -1,4 +1,4 @@
-// The descriptors of a process and what they name.
+// The descriptors of a process and its children, and what they name.
 #pragma once
 
 #include <map>
@@ -43,10 +43,25 @@ struct OpenFile {
   uint64_t changes = 1;            // counts what may have made it ready
 };
 
+// Whose descriptors: the process's, or those of the child with that first task.
+using TableId = TaskId;
+inline constexpr TableId kOwnTable = 0;
+
 // A value. Numbers are given as the kernel does: the lowest that is free.
 class OpenFiles {
  public:
   explicit OpenFiles(const Recording& recording);
+
+  // Calls below that name a descriptor mean this table's.
+  void use(TableId table) { used_ = table; }
+  TableId used() const { return used_; }
+  // As fork, execve and exit do.
+  void copy_table(TableId from, TableId to);
+  void close_marked(TableId table);
+  void drop_table(TableId table);
+  std::optional<FileId> id_of(TableId table, int descriptor) const;
+  // Whatever of the table names the file.
+  void close_all(TableId table, FileId file);
 
   // Null for a number that is not in use.
   OpenFile* find(int descriptor);
@@ -63,10 +78,8 @@ class OpenFiles {
   void assign(int descriptor, FileId id, bool close_on_exec);
   int lowest_free(int from) const;
 
-  bool close_on_exec(int descriptor) const { return descriptors_.at(descriptor).close_on_exec; }
-  void set_close_on_exec(int descriptor, bool on) {
-    descriptors_.at(descriptor).close_on_exec = on;
-  }
+  bool close_on_exec(int descriptor) const { return table().at(descriptor).close_on_exec; }
+  void set_close_on_exec(int descriptor, bool on) { table().at(descriptor).close_on_exec = on; }
 
   // A call waits on the file, so that closing its descriptor does not end it.
   void retain(FileId id) { ++files_.at(id).references; }
@@ -82,9 +95,13 @@ class OpenFiles {
     FileId file = 0;
     bool close_on_exec = false;
   };
+  using Table = std::map<int, Descriptor>;
+  Table& table() { return tables_.at(used_); }
+  const Table& table() const { return tables_.at(used_); }
   bool any_ready(const Epoll& epoll) const;
 
-  std::map<int, Descriptor> descriptors_;
+  std::map<TableId, Table> tables_{{kOwnTable, {}}};
+  TableId used_ = kOwnTable;
   std::map<FileId, OpenFile> files_;
   std::map<PipeId, Pipe> pipes_;
   FileId last_file_ = 0;

@@ -25,6 +25,8 @@ class Pipe {
   bool has_room() const { return kCapacity - bytes_.size() >= kAtomic; }
 
   uint32_t readers = 0, writers = 0;  // open ends
+  // A child wrote more behind these, which nobody read when that was recorded.
+  bool more_unknown = false;
 
  private:
   std::deque<uint8_t> bytes_;

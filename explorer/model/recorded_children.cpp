@@ -244,7 +244,14 @@ void RecordedChildren::executed(Process& process, TaskId task, const event::Exec
   std::erase_if(process.table, [](const auto& entry) { return entry.second.closes_on_exec; });
   if (process.is_child && !process.program) {
     process.program = programs_.size();
-    programs_.push_back({task, image.pid, image.path, image.arguments, image.environment, {}});
+    ChildProgram& program = programs_.emplace_back();
+    program.task = task;
+    program.pid = image.pid;
+    program.path = image.path;
+    program.arguments = image.arguments;
+    program.environment = image.environment;
+    for (const auto& [descriptor, open] : process.table)
+      program.descriptors.try_emplace(open.object, descriptor);
     return;
   }
   close_unused(process, were_open);

@@ -42,6 +42,7 @@ struct ChildProgram {
   int64_t pid = 0;
   std::string path;
   std::vector<std::string> arguments, environment;
+  std::map<ObjectId, int> descriptors;  // by which it has what its steps are about
   std::vector<ChildStep> steps;  // in the recorded order
   bool ends = false;             // one of the steps does
 };

@@ -8,14 +8,9 @@
 #include "explorer/model/answers.h"
 
 namespace heddle::model {
-namespace {
-
-constexpr int64_t kRestart = -512;  // ERESTARTSYS of the kernel (include/linux/errno.h)
-
-}  // namespace
-
 void RunQueue::remove(TaskId task) {
   std::erase(runnable_, task);
+  suspended_.erase(task);
   waiting_.erase(task);
   ended_.erase(task);
 }
@@ -23,6 +18,15 @@ void RunQueue::remove(TaskId task) {
 void RunQueue::yield(TaskId task) {
   std::erase(runnable_, task);
   runnable_.push_back(task);
+}
+
+void RunQueue::suspend(TaskId task) {
+  std::erase(runnable_, task);
+  suspended_.insert(task);
+}
+
+void RunQueue::resume(TaskId task) {
+  if (suspended_.erase(task) != 0) runnable_.push_back(task);
 }
 
 WaitNumber RunQueue::block(TaskId task, Wait wait) {
@@ -50,7 +54,7 @@ void RunQueue::end(TaskId task, SyscallAnswer answer) {
 
 void RunQueue::interrupt(TaskId task, bool restart) {
   const Wait wait = waiting_.at(task).wait;
-  if (restart && wait.on_signal == OnSignal::restarts) return end(task, done(kRestart));
+  if (restart && wait.on_signal == OnSignal::restarts) return end(task, done(kMadeAgain));
   SyscallAnswer answer = done(-EINTR);
   if (wait.remaining != 0)
     answer.effects.push_back(
@@ -100,6 +104,9 @@ std::string RunQueue::description() const {
   for (const auto& [task, waiting] : waiting_)
     text += (text.empty() ? "thread " : "; thread ") + std::to_string(task) + " waits for " +
             waiting.wait.what;
+  for (const TaskId task : suspended_)
+    text += (text.empty() ? "thread " : "; thread ") + std::to_string(task) +
+            " waits for its child to execute a program";
   return text;
 }
 

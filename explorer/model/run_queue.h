@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,10 @@
 namespace heddle::model {
 
 inline constexpr uint64_t kNever = ~uint64_t{0};
+
+// The result of a call that waited and is made again: ERESTARTSYS of the kernel
+// (include/linux/errno.h).
+inline constexpr int64_t kMadeAgain = -512;
 
 // What a signal with a handler does to a call that waits (signal(7)).
 enum class OnSignal : uint8_t {
@@ -42,7 +47,11 @@ class RunQueue {
 
   // Earliest-runnable first.
   const std::vector<TaskId>& runnable() const { return runnable_; }
-  bool empty() const { return runnable_.empty() && waiting_.empty(); }
+  bool empty() const { return runnable_.empty() && waiting_.empty() && suspended_.empty(); }
+
+  // A task that stands still between two calls (vfork), until it is resumed.
+  void suspend(TaskId task);
+  void resume(TaskId task);
 
   WaitNumber block(TaskId task, Wait wait);
   // Is that wait still going on?
@@ -76,6 +85,7 @@ class RunQueue {
     WaitNumber number = 0;
   };
   std::vector<TaskId> runnable_;
+  std::set<TaskId> suspended_;
   std::map<TaskId, Waiting> waiting_;
   std::map<TaskId, SyscallAnswer> ended_;
   WaitNumber last_number_ = 0;

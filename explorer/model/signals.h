@@ -24,6 +24,8 @@ class Signals {
 
   void add_task(TaskId child, TaskId parent);
   void remove_task(TaskId task);
+  bool has(TaskId task) const { return tasks_.contains(task); }
+  bool empty() const { return tasks_.empty(); }
   SignalState& state() { return state_; }
   const SignalState& state() const { return state_; }
 

@@ -1,0 +1,171 @@
+// Making processes: the part of ModelKernel that answers children until they execute a program.
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+
+#include "explorer/model/answers.h"
+#include "explorer/model/virtual_time.h"
+#include "explorer/model_kernel.h"
+
+namespace heddle {
+
+using model::done;
+using model::infeasible;
+using model::of_kind;
+
+namespace {
+
+int32_t exit_signal_of(const SyscallRequest& request, const GuestMemory& memory) {
+  constexpr uint64_t kExitSignal = 32;  // struct clone_args (uapi/linux/sched.h)
+  if (request.number == SYS_clone) return static_cast<int32_t>(request.arguments[0] & 0xff);
+  if (request.number != SYS_clone3) return SIGCHLD;
+  return static_cast<int32_t>(
+      memory.load<uint64_t>(request.arguments[0] + kExitSignal).value_or(SIGCHLD));
+}
+
+bool is_pointer(uint64_t argument) {
+  return argument >= 4096 && argument < uint64_t{1} << 47;
+}
+
+}  // namespace
+
+// As in the recorded run, whose numbers those of other processes' tasks are among.
+TaskId ModelKernel::next_task() {
+  const auto& recorded = recording_->children();
+  const auto made = recorded.made();
+  if (made_tasks_ < made.size()) return last_task_ = made[made_tasks_++];
+  return last_task_ = std::max(last_task_, recorded.last_task()) + 1;
+}
+
+SyscallAnswer ModelKernel::make_child(const SyscallRequest& request, const CloneArguments& wanted,
+                                      const GuestMemory& memory) {
+  if (!(wanted.flags & CLONE_VM) || !(wanted.flags & CLONE_VFORK))
+    return infeasible("a new process with memory of its own (fork)");
+  if (wanted.flags & (CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PARENT))
+    return infeasible("a new process that shares descriptors or has one for itself");
+  const TaskId parent = request.place.task, child = next_task();
+  SyscallAnswer answer = of_kind(SyscallAnswer::Kind::new_task);
+  answer.child = child;
+  answer.makes_process = true;
+  answer.result = tid(child);
+  tids_[child] = answer.result;
+  const auto number = static_cast<uint32_t>(answer.result);
+  if (wanted.flags & CLONE_PARENT_SETTID)
+    answer.effects.push_back(model::effect(wanted.parent_tid, number));
+  if (wanted.flags & CLONE_CHILD_SETTID)
+    answer.effects.push_back(model::effect(wanted.child_tid, number));
+  children_.add(child, parent, answer.result, exit_signal_of(request, memory), signals_.state());
+  input_output_.fork(model::kOwnTable, child);
+  queue_.add(child);
+  queue_.suspend(parent);
+  return answer;
+}
+
+// What a child was answered in the recorded run before it executed a program.
+SyscallAnswer ModelKernel::early_answer(const SyscallRequest& request) const {
+  for (const event::Syscall& call : recording_->children().early_calls()) {
+    bool same = call.number == request.number;
+    for (size_t i = 0; same && i < call.arguments.size(); ++i)
+      same = call.arguments[i] == request.arguments[i] ||
+             (is_pointer(call.arguments[i]) && is_pointer(request.arguments[i]) &&
+              call.effects.empty());
+    if (same) return done(call.result, call.effects);
+  }
+  const auto* known = find(request.number);
+  return infeasible(std::string("the recording has no answer for a new process's ") +
+                    (known ? known->name : "system call"));
+}
+
+SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const GuestMemory& memory) {
+  const auto& a = request.arguments;
+  const TaskId task = request.place.task;
+  SignalState& signals = children_.signals(task);
+  std::vector<MemoryEffect> effects;
+  switch (request.number) {
+    case SYS_execve:
+    case SYS_execveat:
+      return children_.execute(request, memory, input_output_, queue_);
+    case SYS_exit:
+    case SYS_exit_group: {
+      SyscallAnswer answer = of_kind(SyscallAnswer::Kind::child_exit);
+      answer.status = static_cast<int32_t>((a[0] & 0xff) << 8);
+      children_.exit(task, answer.status, input_output_, signals_, queue_);
+      return answer;
+    }
+    case SYS_clone:
+    case SYS_clone3:
+    case SYS_fork:
+    case SYS_vfork:
+      return infeasible("a new process of one that has executed no program");
+    case SYS_getpid:
+    case SYS_gettid:
+      return done(tid(task));
+    case SYS_getppid:
+      return done(tid(1));
+    case SYS_rt_sigaction: {
+      const auto result = signals.rt_sigaction(a, memory, &effects);
+      return done(result, std::move(effects));
+    }
+    case SYS_rt_sigprocmask: {
+      const auto result = signals.rt_sigprocmask(task, a, memory, &effects);
+      return done(result, std::move(effects));
+    }
+    case SYS_sigaltstack: {
+      const auto result = signals.sigaltstack(task, a, 0, memory, &effects);
+      return done(result, std::move(effects));
+    }
+    case SYS_setpgid: {
+      SyscallRequest named = request;
+      if (a[0] == 0) named.arguments[0] = static_cast<uint64_t>(tid(task));
+      if (auto answer = children_.call(named, queue_)) return std::move(*answer);
+      return early_answer(request);
+    }
+    case SYS_mmap:
+    case SYS_munmap:
+    case SYS_mprotect:
+    case SYS_brk:
+    case SYS_futex:
+    case SYS_sched_yield:
+      return *modelled(request, memory);
+    case SYS_open:
+    case SYS_openat: {
+      SyscallAnswer answer = early_answer(request);
+      if (answer.kind != SyscallAnswer::Kind::done || answer.result < 0) return answer;
+      input_output_.use(task);
+      answer.result = input_output_.open_outside(model::descriptor_flags(request.number, a));
+      input_output_.use(model::kOwnTable);
+      return answer;
+    }
+    case SYS_read:
+    case SYS_readv:
+    case SYS_write:
+    case SYS_writev:
+    case SYS_close:
+    case SYS_dup:
+    case SYS_dup2:
+    case SYS_dup3:
+    case SYS_fcntl:
+      break;
+    default:
+      return early_answer(request);
+  }
+  input_output_.use(task);
+  auto answer = input_output_.call(request, memory, answers_, queue_);
+  input_output_.use(model::kOwnTable);
+  if (!answer || answer->kind == SyscallAnswer::Kind::infeasible) return early_answer(request);
+  children_.progress(input_output_, queue_);
+  return std::move(*answer);
+}
+
+std::string ModelKernel::act(TaskId child) {
+  queue_.pass(model::kCallTime);
+  settle();
+  std::string reason = children_.act(child, input_output_, signals_, queue_);
+  children_.progress(input_output_, queue_);
+  return reason;
+}
+
+}  // namespace heddle
