@@ -26,8 +26,7 @@ std::string act(const PassedPoint& point) {
   if (point.by_call != 0) {
     const Syscall* call = find(point.by_call - 1u);
     const std::string name = call ? call->name : "a system call";
-    if (process_at(point.address))
-      return (point.writes ? "end of it by " : "use by ") + name;
+    if (process_at(point.address)) return (point.writes ? "end of it by " : "use by ") + name;
     if (descriptor_at(point.address) || is_signal_location(point.address))
       return (point.writes ? "change by " : "use by ") + name;
     return (point.writes ? "write of " : "read of ") + std::to_string(point.size) +
@@ -278,9 +277,11 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
           performed};
     }
     // Two goroutines of one thread are not swapped by a switch of threads.
-    const bool swappable = sides->step || held.place.task != other.place.task;
-    for (const SwappedRun& swapped :
-         !swappable ? std::vector<SwappedRun>() : swap(noted, *sides, [this](const Schedule& schedule) { return run_(schedule, {}); })) {
+    std::vector<SwappedRun> swapped_runs;
+    if (sides->step || held.place.task != other.place.task)
+      swapped_runs =
+          swap(noted, *sides, [this](const Schedule& schedule) { return run_(schedule, {}); });
+    for (const SwappedRun& swapped : swapped_runs) {
       const std::string text = swapped.schedule.text();
       if (swapped.verdict == Verdict::same)
         finding.swapped = text;

@@ -10,7 +10,7 @@
 namespace heddle {
 namespace {
 
-constexpr Ticks kRdtscTicks = 10;   // that reading the counter counts for
+constexpr Ticks kRdtscTicks = 10;  // that reading the counter counts for
 
 }  // namespace
 

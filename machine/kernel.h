@@ -39,7 +39,7 @@ struct SyscallAnswer {
   std::vector<MemoryEffect> effects;
   TaskId child = 0;
   bool makes_process = false;  // new_task: `child` is in a process of its own
-  int32_t status = 0;  // wait(2)'s status word
+  int32_t status = 0;          // wait(2)'s status word
   std::string reason;
 };
 

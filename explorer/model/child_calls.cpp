@@ -58,10 +58,10 @@ SyscallAnswer Children::waited_for(Child& child, const SyscallRequest& request) 
     const bool killed = WIFSIGNALED(child.status);
     const int32_t code = !killed ? CLD_EXITED : WCOREDUMP(child.status) ? CLD_DUMPED : CLD_KILLED;
     effects.push_back(effect(a[2], std::array<int32_t, 3>{SIGCHLD, 0, code}));
-    effects.push_back(
-        effect(a[2] + 16, std::array<int32_t, 3>{static_cast<int32_t>(child.pid), 0,
-                                                 killed ? WTERMSIG(child.status)
-                                                        : WEXITSTATUS(child.status)}));
+    effects.push_back(effect(
+        a[2] + 16,
+        std::array<int32_t, 3>{static_cast<int32_t>(child.pid), 0,
+                               killed ? WTERMSIG(child.status) : WEXITSTATUS(child.status)}));
   }
   return done(0, std::move(effects));
 }

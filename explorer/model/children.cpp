@@ -146,8 +146,12 @@ void Children::end(Child& child, int32_t status, Signals& signals, RunQueue& que
     info.number = child.exit_signal;
     const bool killed = WIFSIGNALED(status);
     const int32_t code = !killed ? CLD_EXITED : WCOREDUMP(status) ? CLD_DUMPED : CLD_KILLED;
-    const std::array<int32_t, 7> head{child.exit_signal, 0, code, 0,
-                                      static_cast<int32_t>(child.pid), 0,
+    const std::array<int32_t, 7> head{child.exit_signal,
+                                      0,
+                                      code,
+                                      0,
+                                      static_cast<int32_t>(child.pid),
+                                      0,
                                       killed ? WTERMSIG(status) : WEXITSTATUS(status)};
     std::memcpy(info.siginfo.data(), head.data(), sizeof head);
     signals.post(0, info, queue);
@@ -180,10 +184,11 @@ void Children::after_act(Child& child, InputOutput& io, RunQueue& queue) {
   Wait wait;
   wait.for_outside = all || child.program->steps[child.next].does == Does::takes;
   wait.on_signal = OnSignal::waits_on;
-  const char* what = all                                                     ? "its end"
-                     : child.program->steps[child.next].does == Does::takes  ? "a signal"
-                     : child.program->steps[child.next].does == Does::writes ? "a pipe to write to"
-                                                                             : "a pipe to read from";
+  const char* what = all                                                    ? "its end"
+                     : child.program->steps[child.next].does == Does::takes ? "a signal"
+                     : child.program->steps[child.next].does == Does::writes
+                         ? "a pipe to write to"
+                         : "a pipe to read from";
   wait.what = what + (" in " + title(*child.program, child.pid));
   child.waits = queue.block(child.task, std::move(wait));
 }
@@ -294,9 +299,9 @@ SyscallAnswer Children::deliver(Child& child, int32_t number, RunQueue& queue) {
     if (child.killed_by == 0) child.killed_by = number;
   } else if (child.handles & bit(number)) {
     if (!takes)
-      return infeasible("signal " + std::to_string(number) +
-                        " would come to a child at another time than in the recording: " +
-                        child.program->path);
+      return infeasible(
+          "signal " + std::to_string(number) +
+          " would come to a child at another time than in the recording: " + child.program->path);
     child.sent |= bit(number);
   } else {
     return done(0);

@@ -18,7 +18,8 @@ namespace heddle::model {
 
 // A child's life:
 //
-//   starting ---- execve ----> runs ---- its last act, or a signal ----> zombie ---- wait ----> gone
+//   starting ---- execve ----> runs ---- its last act, or a signal ----> zombie ---- wait ---->
+//   gone
 //      |                                                                   ^
 //      +---- exit ---------------------------------------------------------+
 //

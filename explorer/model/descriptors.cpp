@@ -89,7 +89,8 @@ SyscallAnswer InputOutput::make_epoll(const SyscallRequest& request, RecordedAns
   if (const auto event = answers.take(request, std::nullopt))
     if (const auto made = answers.recording().made_by(*event); !made.empty())
       file.object = made.front();
-  return done(files_.open(std::move(file), (descriptor_flags(request.number, request.arguments) & O_CLOEXEC) != 0));
+  return done(files_.open(std::move(file),
+                          (descriptor_flags(request.number, request.arguments) & O_CLOEXEC) != 0));
 }
 
 SyscallAnswer InputOutput::duplicate(const SyscallRequest& request) {
@@ -103,7 +104,9 @@ SyscallAnswer InputOutput::duplicate(const SyscallRequest& request) {
   }
   if (to < 0 || to >= kMostDescriptors) return done(-EBADF);
   if (from == to) return done(request.number == SYS_dup3 ? -EINVAL : to);
-  files_.assign(to, file, request.number == SYS_dup3 && (descriptor_flags(request.number, request.arguments) & O_CLOEXEC));
+  files_.assign(to, file,
+                request.number == SYS_dup3 &&
+                    (descriptor_flags(request.number, request.arguments) & O_CLOEXEC));
   return done(to);
 }
 

@@ -28,10 +28,9 @@ int32_t sender_of(const event::Signal& signal) {
 }
 
 bool makes_process(const event::Syscall& call) {
-  return call.child != 0 &&
-         (call.makes_process ||
-          (call.number != SYS_clone3 &&
-           !(call.number == SYS_clone && (call.arguments[0] & CLONE_THREAD))));
+  return call.child != 0 && (call.makes_process ||
+                             (call.number != SYS_clone3 &&
+                              !(call.number == SYS_clone && (call.arguments[0] & CLONE_THREAD))));
 }
 
 }  // namespace

@@ -43,8 +43,8 @@ struct ChildProgram {
   std::string path;
   std::vector<std::string> arguments, environment;
   std::map<ObjectId, int> descriptors;  // by which it has what its steps are about
-  std::vector<ChildStep> steps;  // in the recorded order
-  bool ends = false;             // one of the steps does
+  std::vector<ChildStep> steps;         // in the recorded order
+  bool ends = false;                    // one of the steps does
 };
 
 // Built event by event. Not changed after finish().
@@ -61,8 +61,8 @@ class RecordedChildren {
 
   // Before all events: the task's number is the process's.
   void begin(int64_t own_pid) { own_pid_ = own_pid; }
-  // A call of the first process that returned. `names`: what it made or named (Recording's numbers),
-  // by descriptor, when it is over.
+  // A call of the first process that returned. `names`: what it made or named (Recording's
+  // numbers), by descriptor, when it is over.
   void own(const Event& event, const event::Syscall& call, const std::map<int, ObjectId>& names,
            std::span<const ObjectId> made);
   // An event of any other process.
