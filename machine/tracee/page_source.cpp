@@ -42,7 +42,9 @@ const CodePage& PageSource::get(uint64_t address) const {
   if (code) page.size = memory_.read(address, page.bytes);
   const uint64_t hash = hash_of_page({page.bytes.data(), page.size});
   const auto [known, fresh] = hashes_.try_emplace(address >> 12, PageHash{hash, false});
-  if (!fresh && known->second.hash != hash) known->second.changed = true;
+  // What the program makes at run time is another in the next run.
+  if ((!fresh && known->second.hash != hash) || (code && memory_.writable_code(address)))
+    known->second.changed = true;
   return *(last_ = &page);
 }
 

@@ -9,8 +9,8 @@
 
 namespace heddle {
 
-// What each page of code held when it was translated, by guest page number. Two hashes of one page:
-// it changed, and is not the file's.
+// What each page of code held when it was translated, by guest page number. Changed: it had two
+// hashes, or can be written, and so is not a file's.
 struct PageHash {
   uint64_t hash = 0;
   bool changed = false;

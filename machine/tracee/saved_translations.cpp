@@ -324,6 +324,21 @@ uint64_t region(uint64_t pc) {
   return pc >> 16;
 }
 
+// Saved code keeps its place, and the gaps between what is kept of it are never filled: with code
+// that is made anew in each run they would come to fill the arenas. Then the next run starts
+// afresh.
+bool is_wasted(const std::array<uint64_t, kArenas>& used, const std::vector<const Block*>& kept) {
+  std::array<uint64_t, kArenas> bytes{};
+  for (const auto* block : kept)
+    for (size_t i = 0; i < kArenas; ++i)
+      if (layout::kArenas[i].contains(block->host)) bytes[i] += block->size;
+  for (size_t i = 0; i < kArenas; ++i) {
+    const uint64_t all = used[i] - layout::kArenas[i].start;
+    if (all > layout::kArenas[i].size / 4 && bytes[i] < all / 4 * 3) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
@@ -381,6 +396,11 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   std::set<uint64_t> entered;  // host addresses of entries of what is kept
   for (const auto& [key, to] : led)
     if (index.contains(to.block)) entered.insert(to.host);
+
+  if (is_wasted(cache.next_, kept)) {
+    std::filesystem::remove(path);
+    return true;
+  }
 
   Header header{};
   header.magic = kMagic;
