@@ -1,5 +1,6 @@
 // The thread that answers a guest's misses while the guest waits (machine/runtime/misses.c).
 #include <immintrin.h>
+#include <sched.h>
 
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/code_cache.h"
@@ -32,6 +33,12 @@ class Planning {
  private:
   bool& on_;
 };
+
+// Only one processor for us: whoever waits for another thread there keeps it from running.
+bool is_one_processor() {
+  cpu_set_t ours;
+  return sched_getaffinity(0, sizeof ours, &ours) == 0 && CPU_COUNT(&ours) == 1;
+}
 
 bool mapped(const GuestMemory& memory, uint64_t address) {
   uint8_t byte;
@@ -139,7 +146,7 @@ void CodeCache::watch() {
     }
     for (const auto& [field, target] : std::exchange(unlinked_, {})) patch(field, target);
   }
-  static const bool alone = std::thread::hardware_concurrency() < 2;
+  static const bool alone = is_one_processor();
   if (alone) return;
   {
     Lock lock(mutex_);
