@@ -146,7 +146,7 @@ std::optional<std::string> Comparison::difference_at_end(const GuestProgram& pro
                                                          const std::function<void()>& before) {
   program_ = program;
   sandbox_.reset(program_);
-  GuestCpu& cpu = sandbox_.translated(fast_translation());
+  GuestCpu& cpu = sandbox_.translated_in_turn();
   TaskContext context = sandbox_.context();
   Exit exit;
   try {

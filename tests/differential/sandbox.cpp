@@ -76,13 +76,18 @@ void Sandbox::reset(const GuestProgram& program) {
   if (code.size() > kCodeSize) throw std::logic_error("a generated program is too large");
   std::memset(code_, 0xcc, kCodeSize);
   std::memcpy(code_, code.data(), code.size());
-  uint64_t x = program.memory_seed | 1;
-  for (size_t i = 0; i < kMemorySize; i += 8) {
-    x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-    // Some zeros and small numbers among the noise.
-    const uint64_t value = x % 5 == 0 ? 0 : x % 7 == 0 ? x >> 56 : x;
-    std::memcpy(memory_ + i, &value, sizeof value);
+  if (filled_from_ != program.memory_seed) {
+    filled_from_ = program.memory_seed;
+    filled_.resize(kMemorySize);
+    uint64_t x = program.memory_seed | 1;
+    for (size_t i = 0; i < kMemorySize; i += 8) {
+      x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+      // Some zeros and small numbers among the noise.
+      const uint64_t value = x % 5 == 0 ? 0 : x % 7 == 0 ? x >> 56 : x;
+      std::memcpy(filled_.data() + i, &value, sizeof value);
+    }
   }
+  std::memcpy(memory_, filled_.data(), kMemorySize);
   RawExtendedState raw = raw_;
   std::memcpy(raw.data(), program.extended.data(), kSoftware);
   uint64_t present = 0;
@@ -153,8 +158,22 @@ GuestCpu& Sandbox::translated(const translator::Options& options) {
     cache_->invalidate(0, ~uint64_t{0});  // its entries in the look-up table
   }
   cpu_.reset();
+  turns_ = 0;
   cache_ = std::make_shared<CodeCache>(process_.shared_code(), options);
   cpu_ = std::make_unique<GuestCpu>(process_, cache_, process_.thread(), 1);
+  return *cpu_;
+}
+
+GuestCpu& Sandbox::translated_in_turn() {
+  constexpr unsigned kTurns = 64;  // a cache keeps the host code of what is invalid
+  if (turns_ == 0) {
+    translated(fast_translation());
+    turns_ = kTurns;
+  } else {
+    std::atomic_ref(process_.shared_code()->hot->miss_request).store(0);
+    cache_->invalidate(0, ~uint64_t{0});
+  }
+  --turns_;
   return *cpu_;
 }
 

@@ -50,6 +50,9 @@ class Sandbox {
 
   // A fresh code cache and CPU, as of now the only ones.
   GuestCpu& translated(const translator::Options& options);
+  // For a fast translation: the cache of the last such call with what is in it made invalid, or,
+  // after some programs, a fresh one.
+  GuestCpu& translated_in_turn();
   CodeCache& cache() { return *cache_; }
   HostProcess& process() { return process_; }
   TaskContext context() const;
@@ -69,6 +72,9 @@ class Sandbox {
   RawExtendedState raw_;  // what ptrace gave at the start; its AVX-512 parts stay as they are
   std::shared_ptr<CodeCache> cache_;
   std::unique_ptr<GuestCpu> cpu_;
+  unsigned turns_ = 0;           // of translated_in_turn() that cache_ has yet
+  std::vector<uint8_t> filled_;  // what reset() fills the memory of `filled_from_` with
+  std::optional<uint64_t> filled_from_;
 };
 
 }  // namespace heddle::differential
