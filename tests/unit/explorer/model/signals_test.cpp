@@ -167,7 +167,7 @@ TEST_F(SignalsTest, SuspendChangesTheMaskUntilAHandlerHasRun) {
   block(1, bit(SIGUSR1) | bit(SIGUSR2));
   memory.store(kBuffer, bit(SIGUSR2));
   blocks(1, SYS_rt_sigsuspend, {kBuffer, 8});
-  EXPECT_EQ(kernel().signals().mask(1), bit(SIGUSR2));
+  EXPECT_EQ(kernel().signals(1).mask(1), bit(SIGUSR2));
   send(other, 1, SIGUSR1);
   EXPECT_EQ(collected(1), -EINTR);
   EXPECT_EQ(taken(1), SIGUSR1);
@@ -192,7 +192,7 @@ TEST_F(SignalsTest, TimedWaitTakesWhatIsPending) {
   memory.store(kBuffer, bit(SIGUSR2));
   EXPECT_EQ(result(1, SYS_rt_sigtimedwait, {kBuffer, kBuffer + 64, 0, 8}), SIGUSR2);
   EXPECT_EQ(memory.load<siginfo_t>(kBuffer + 64)->si_signo, SIGUSR2);
-  EXPECT_EQ(kernel().signals().mask(1), bit(SIGUSR1) | bit(SIGUSR2));
+  EXPECT_EQ(kernel().signals(1).mask(1), bit(SIGUSR1) | bit(SIGUSR2));
 }
 
 TEST_F(SignalsTest, TimedWaitWaitsForOneOfItsSet) {
