@@ -4,6 +4,9 @@
 // them, and take their ticks off when the last one ends or the loop is left; the count is the same
 // at every place that can be seen. All of it counts in the counter of the branch: one that is not
 // looked at could go far below 0.
+#include <algorithm>
+#include <map>
+
 #include "machine/translator/block.h"
 
 namespace heddle::translator {
@@ -107,15 +110,22 @@ void Block::unrolled(const std::vector<Instruction>& body) {
     t_.origins.back().turns = turns;
   };
   for (uint8_t turn = 0; turn < turns; ++turn) {
+    std::map<uint64_t, Label> ahead;  // in this turn, by guest address
     for (const auto& in : body) {
+      if (const auto here = ahead.find(in.pc); here != ahead.end()) a_.bind(here->second);
       inside(in.pc, turn);
       const auto condition = static_cast<uint8_t>(in.info.opcode & 15);
-      if (!conditional_branch(in))
+      if (!conditional_branch(in)) {
         copy(in);
-      else if (direct_target(in) != pc_)
-        leave_if(condition, turn, direct_target(in));
-      else
+        continue;
+      }
+      const uint64_t target = direct_target(in);
+      if (target == pc_)
         leave_if(condition ^ 1, turn, in.next());
+      else if (std::ranges::binary_search(body, target, {}, &Instruction::pc))
+        jump_if(condition, ahead.try_emplace(target, a_.newLabel()).first->second);
+      else
+        leave_if(condition, turn, target);
     }
   }
   inside(pc_, turns);
