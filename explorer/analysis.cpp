@@ -74,7 +74,9 @@ class Analysis {
       options.fast = true;
       options.runtime_syscalls = true;
     }
+    // What other processes write is not compared: explored runs do not have it.
     const auto keep = [this](int stream, std::span<const uint8_t> bytes) {
+      if (!kernel_order_.own(replayer_->guest().current())) return;
       (stream == 1 ? run_.output : run_.error).append(bytes.begin(), bytes.end());
     };
     replayer_ = std::make_unique<Replayer>(recording.front(), files, keep, options);

@@ -1,5 +1,6 @@
 // Making processes: the part of ModelKernel that answers children until they execute a program.
 #include <errno.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -42,8 +43,9 @@ TaskId ModelKernel::next_task() {
 
 SyscallAnswer ModelKernel::make_child(const SyscallRequest& request, const CloneArguments& wanted,
                                       const GuestMemory& memory) {
-  if (!(wanted.flags & CLONE_VM) || !(wanted.flags & CLONE_VFORK))
-    return infeasible("a new process with memory of its own (fork)");
+  const bool forks = !(wanted.flags & CLONE_VM);
+  if (!forks && !(wanted.flags & CLONE_VFORK))
+    return infeasible("a new process that shares memory with a running one");
   if (wanted.flags & (CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PARENT))
     return infeasible("a new process that shares descriptors or has one for itself");
   const TaskId parent = request.place.task, child = next_task();
@@ -55,28 +57,53 @@ SyscallAnswer ModelKernel::make_child(const SyscallRequest& request, const Clone
   const auto number = static_cast<uint32_t>(answer.result);
   if (wanted.flags & CLONE_PARENT_SETTID)
     answer.effects.push_back(model::effect(wanted.parent_tid, number));
-  if (wanted.flags & CLONE_CHILD_SETTID)
+  if (!forks && (wanted.flags & CLONE_CHILD_SETTID))
     answer.effects.push_back(model::effect(wanted.child_tid, number));
-  children_.add(child, parent, answer.result, exit_signal_of(request, memory), signals_.state());
+  children_.add(child, parent, answer.result, exit_signal_of(request, memory),
+                (wanted.flags & CLONE_VFORK) != 0, signals_.state());
   input_output_.fork(model::kOwnTable, child);
   queue_.add(child);
-  queue_.suspend(parent);
+  if (forks) child_addresses_.emplace(child, addresses_);
+  if (wanted.flags & CLONE_VFORK) queue_.suspend(parent);
   return answer;
 }
 
 // What a child was answered in the recorded run before it executed a program.
-SyscallAnswer ModelKernel::early_answer(const SyscallRequest& request) const {
-  for (const event::Syscall& call : recording_->children().early_calls()) {
+SyscallAnswer ModelKernel::early_answer(const SyscallRequest& request) {
+  const auto calls = recording_->children().early_calls();
+  std::optional<size_t> again;
+  for (size_t number = 0; number < calls.size(); ++number) {
+    const event::Syscall& call = calls[number];
     bool same = call.number == request.number;
     for (size_t i = 0; same && i < call.arguments.size(); ++i)
       same = call.arguments[i] == request.arguments[i] ||
              (is_pointer(call.arguments[i]) && is_pointer(request.arguments[i]) &&
               call.effects.empty());
-    if (same) return done(call.result, call.effects);
+    if (!same) continue;
+    if (used_early_.insert(number).second) return done(call.result, call.effects);
+    again = number;
   }
+  // Where it says something about the process only.
+  if (again && calls[*again].effects.empty()) return done(calls[*again].result);
   const auto* known = find(request.number);
   return infeasible(std::string("the recording has no answer for a new process's ") +
                     (known ? known->name : "system call"));
+}
+
+// A child with memory of its own has its own mappings, and shares no futex.
+SyscallAnswer ModelKernel::modelled_for_child(const SyscallRequest& request,
+                                              const GuestMemory& memory) {
+  const auto own = child_addresses_.find(request.place.task);
+  if (own == child_addresses_.end()) return *modelled(request, memory);
+  if (request.number == SYS_futex) {
+    const auto command = request.arguments[1] & FUTEX_CMD_MASK;
+    if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) return done(0);
+    return infeasible("a futex of a process that shares no memory");
+  }
+  std::swap(addresses_, own->second);
+  SyscallAnswer answer = *modelled(request, memory);
+  std::swap(addresses_, own->second);
+  return answer;
 }
 
 SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const GuestMemory& memory) {
@@ -86,20 +113,29 @@ SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const Gue
   std::vector<MemoryEffect> effects;
   switch (request.number) {
     case SYS_execve:
-    case SYS_execveat:
-      return children_.execute(request, memory, input_output_, queue_);
+    case SYS_execveat: {
+      SyscallAnswer answer = children_.execute(request, memory, input_output_, queue_);
+      if (answer.kind == SyscallAnswer::Kind::left) child_addresses_.erase(task);
+      return answer;
+    }
     case SYS_exit:
     case SYS_exit_group: {
       SyscallAnswer answer = of_kind(SyscallAnswer::Kind::child_exit);
       answer.status = static_cast<int32_t>((a[0] & 0xff) << 8);
+      child_addresses_.erase(task);
       children_.exit(task, answer.status, input_output_, signals_, queue_);
+      children_.progress(input_output_, queue_);
       return answer;
     }
+    case SYS_rt_sigreturn:
+      return of_kind(SyscallAnswer::Kind::sigreturn);
     case SYS_clone:
     case SYS_clone3:
     case SYS_fork:
     case SYS_vfork:
-      return infeasible("a new process of one that has executed no program");
+    case SYS_wait4:
+    case SYS_waitid:
+      return infeasible("a process that has executed no program makes others");
     case SYS_getpid:
     case SYS_gettid:
       return done(tid(task));
@@ -125,11 +161,26 @@ SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const Gue
     }
     case SYS_mmap:
     case SYS_munmap:
+    case SYS_mremap:
     case SYS_mprotect:
+    case SYS_madvise:
     case SYS_brk:
     case SYS_futex:
     case SYS_sched_yield:
-      return *modelled(request, memory);
+      return modelled_for_child(request, memory);
+    case SYS_clock_gettime:
+    case SYS_gettimeofday:
+    case SYS_time:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+      return *clocks_.call(request, memory, queue_);
+    case SYS_tgkill:
+    case SYS_kill: {
+      const uint64_t to = a[request.number == SYS_kill ? 0 : 1];
+      if (static_cast<int32_t>(to) != tid(task)) return early_answer(request);
+      children_.signal_itself(task, static_cast<int32_t>(a[request.number == SYS_kill ? 1 : 2]));
+      return done(0);
+    }
     case SYS_open:
     case SYS_openat: {
       SyscallAnswer answer = early_answer(request);
@@ -148,6 +199,7 @@ SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const Gue
     case SYS_dup2:
     case SYS_dup3:
     case SYS_fcntl:
+    case SYS_poll:
       break;
     default:
       return early_answer(request);
@@ -158,6 +210,12 @@ SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const Gue
   if (!answer || answer->kind == SyscallAnswer::Kind::infeasible) return early_answer(request);
   children_.progress(input_output_, queue_);
   return std::move(*answer);
+}
+
+void ModelKernel::child_killed(TaskId child, int32_t signal) {
+  child_addresses_.erase(child);
+  children_.exit(child, signal, input_output_, signals_, queue_);
+  children_.progress(input_output_, queue_);
 }
 
 std::string ModelKernel::act(TaskId child) {

@@ -23,6 +23,8 @@ class ModelGuest {
   virtual std::shared_ptr<ModelGuest> start_run() = 0;
 
   virtual GuestMemory& memory() = 0;
+  // Of the process that the task is one of.
+  virtual GuestMemory& memory(TaskId) { return memory(); }
   // Throws std::out_of_range where there is none.
   virtual TaskContext& task(TaskId task) = 0;
 
@@ -30,6 +32,8 @@ class ModelGuest {
   virtual Exit run(TaskId task, Ticks budget, uint64_t points = GuestCpu::kUnlimited) = 0;
   virtual std::optional<Exit> run_to(const Place& place) = 0;
   virtual void add_task(TaskId parent, TaskId child, const SyscallRequest& request) = 0;
+  // As add_task, where the child gets a copy of the memory (fork).
+  virtual void fork_task(TaskId parent, TaskId child, const SyscallRequest& request) = 0;
   virtual void remove_task(TaskId task) = 0;
   virtual int64_t perform(const SyscallRequest& request, std::optional<int64_t> expected,
                           const std::optional<FileRange>& file) = 0;
@@ -43,7 +47,7 @@ class ModelGuest {
     complete_instruction(answer, length, task(id).registers);
   }
   // Throws std::runtime_error where an effect falls on unmapped memory.
-  void apply(const std::vector<MemoryEffect>& effects);
+  void apply(TaskId task, const std::vector<MemoryEffect>& effects);
 };
 
 }  // namespace heddle

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,11 @@ class ModelKernel {
   // May a signal come to the task now?
   bool deliverable(TaskId task) { return !child_runs(task) && signals(task).deliverable(task); }
 
+  // Is it a child that still runs the program's code; with memory of its own?
+  bool starting(TaskId task) const { return children_.starting(task); }
+  bool forked(TaskId task) const { return child_addresses_.contains(task); }
+  void child_killed(TaskId child, int32_t signal);
+
   // Is the task one of the process that is explored?
   bool own(TaskId task) const { return signals_.has(task); }
   // Is it a child whose code is not run? What it does next is acted instead.
@@ -110,7 +116,8 @@ class ModelKernel {
   SyscallAnswer make_child(const SyscallRequest& request, const CloneArguments& wanted,
                            const GuestMemory& memory);
   SyscallAnswer child_answer(const SyscallRequest& request, const GuestMemory& memory);
-  SyscallAnswer early_answer(const SyscallRequest& request) const;
+  SyscallAnswer early_answer(const SyscallRequest& request);
+  SyscallAnswer modelled_for_child(const SyscallRequest& request, const GuestMemory& memory);
   SyscallAnswer exit_task(const SyscallRequest& request, const GuestMemory& memory);
   int64_t tid(TaskId task) const;
   // Signals and timers that are due by now.
@@ -130,6 +137,8 @@ class ModelKernel {
   std::map<TaskId, int64_t> tids_;
   TaskId last_task_ = 1;
   size_t made_tasks_ = 0;
+  std::map<TaskId, model::AddressSpace> child_addresses_;  // of those that fork made
+  std::set<size_t> used_early_;                            // see early_answer()
   uint64_t random_ = 0;  // state of the stream that answers getrandom behind the recording's end
 };
 

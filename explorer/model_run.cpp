@@ -175,7 +175,10 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
       act(task);
       continue;
     }
-    if (settle_before_running(task) != Step::goes_on) break;
+    if (const Step settled = settle_before_running(task); settled == Step::blocked)
+      continue;
+    else if (settled != Step::goes_on)
+      break;
     pass_point(task);
     if (ended_) break;
 

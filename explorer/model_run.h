@@ -116,6 +116,8 @@ class ModelRun {
   Step special(TaskId task, const translator::ExitSite& site);
   Step fault(TaskId task, const siginfo_t& info);
   Step settle_before_running(TaskId task);
+  void fork(TaskId parent, const SyscallAnswer& answer, const SyscallRequest& request);
+  void end_child(TaskId child, int32_t signal);
   // What a child whose code is not run does next.
   void act(TaskId child);
   void finish_call(TaskId task, const SyscallRequest& request, const SyscallAnswer& answer,

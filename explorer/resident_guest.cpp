@@ -44,7 +44,7 @@ ResidentGuest::ResidentGuest(const event::Exec& exec, PinnedFiles files,
       throw std::system_error(static_cast<int>(-got), std::generic_category(),
                               "placing the mapping " + mapping.path);
   }
-  apply(exec.contents);
+  apply(1, exec.contents);
   brk_start_ = now_.brk = exec.brk;
   Task first;
   first.context.task = 1;
@@ -100,6 +100,10 @@ void ResidentGuest::add_task(TaskId parent, TaskId child, const SyscallRequest& 
   Task made = full(parent);
   made.context = made.context.cloned(child, *clone);
   now_.tasks.insert_or_assign(child, made);
+}
+
+void ResidentGuest::fork_task(TaskId, TaskId, const SyscallRequest&) {
+  throw ResidentUnavailable("the program makes a process with memory of its own");
 }
 
 void ResidentGuest::remove_task(TaskId task) {

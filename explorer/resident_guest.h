@@ -19,11 +19,13 @@ class ResidentGuest final : public ModelGuest {
   ResidentGuest(const event::Exec& exec, PinnedFiles files, const translator::Options& options);
 
   std::shared_ptr<ModelGuest> start_run() override;
+  using ModelGuest::memory;
   GuestMemory& memory() override { return memory_; }
   TaskContext& task(TaskId task) override;
   Exit run(TaskId task, Ticks budget, uint64_t points) override;
   std::optional<Exit> run_to(const Place& place) override;
   void add_task(TaskId parent, TaskId child, const SyscallRequest& request) override;
+  void fork_task(TaskId parent, TaskId child, const SyscallRequest& request) override;
   void remove_task(TaskId task) override;
   int64_t perform(const SyscallRequest& request, std::optional<int64_t> expected,
                   const std::optional<FileRange>& file) override;

@@ -1,4 +1,5 @@
 // What a run does for its tasks at system calls, special instructions, faults and signals.
+#include <sched.h>
 #include <sys/syscall.h>
 
 #include <cstring>
@@ -36,11 +37,11 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
   if (start_signals_) {
     const bool installs = request.number == SYS_rt_sigaction && request.arguments[1] != 0 &&
                           start_signals_->contains(static_cast<int32_t>(request.arguments[0]));
-    if (installs || clone_arguments(request.number, request.arguments, guest.memory()))
+    if (installs || clone_arguments(request.number, request.arguments, guest.memory(task)))
       return Step::at_start;
   }
   const Fault fault = take_fault(task, request.place);
-  SyscallAnswer answer = s_.kernel.answer(request, guest.memory(), fault);
+  SyscallAnswer answer = s_.kernel.answer(request, guest.memory(task), fault);
   if (fault.kind != FaultKind::none)
     outcome_.faults.push_back({request.place, fault, request.number, answer.result});
   switch (answer.kind) {
@@ -48,7 +49,7 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
       finish_call(task, request, answer, false);
       if (request.number == SYS_arch_prctl && request.arguments[0] == 0x1002 && answer.result == 0)
         guest.task(task).registers[Register::fs_base] = request.arguments[1];
-      guest.apply(answer.effects);
+      guest.apply(task, answer.effects);
       guest.complete(task, answer.result);
       if (request.number == SYS_sched_yield) turn_over_ = true;
       if (const std::string what = s_.kernel.take_misdirected(); !what.empty()) {
@@ -70,7 +71,7 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
         SyscallAnswer attempt = answer;
         attempt.result = model::kMadeAgain;
         finish_call(task, request, attempt, true);
-        guest.apply(attempt.effects);
+        guest.apply(task, attempt.effects);
         guest.task(task).restart_call();
       }
       if (limits_.keep_points) note_signal_call(task, request.number, request.arguments);
@@ -80,13 +81,16 @@ ModelRun::Step ModelRun::syscall(TaskId task) {
       return Step::blocked;
     case SyscallAnswer::Kind::new_task:
       finish_call(task, request, answer, false);
-      guest.add_task(task, answer.child, request);
-      guest.apply(answer.effects);
+      if (s_.kernel.forked(answer.child))
+        fork(task, answer, request);
+      else
+        guest.add_task(task, answer.child, request);
+      guest.apply(task, answer.effects);
       guest.complete(task, answer.result);
       return Step::goes_on;
     case SyscallAnswer::Kind::task_exit:
       add(event::TaskExit{answer.status, answer.effects}, task);
-      guest.apply(answer.effects);
+      guest.apply(task, answer.effects);
       guest.remove_task(task);
       return Step::blocked;
     case SyscallAnswer::Kind::process_exit:
@@ -190,6 +194,7 @@ void ModelRun::deliver(TaskId task, const SignalInfo& info) {
   }
   e.fatal = true;
   add(e, task);
+  if (!s_.kernel.own(task)) return end_child(task, e.number);
   add(event::ProcessExit{e.number}, task);
   end(Verdict::failed, "fatal signal " + std::to_string(e.number), e.number);
 }
@@ -208,9 +213,31 @@ ModelRun::Step ModelRun::fault(TaskId task, const siginfo_t& info) {
   }
   e.fatal = true;
   add(e, task);
+  if (!s_.kernel.own(task)) {
+    end_child(task, e.number);
+    return Step::blocked;
+  }
   add(event::ProcessExit{e.number}, task);
   end(Verdict::failed, "fatal signal " + std::to_string(e.number), e.number);
   return Step::ended;
+}
+
+// The child's number goes to its own memory only.
+void ModelRun::fork(TaskId parent, const SyscallAnswer& answer, const SyscallRequest& request) {
+  ModelGuest& guest = *s_.guest;
+  guest.fork_task(parent, answer.child, request);
+  const auto wanted = clone_arguments(request.number, request.arguments, guest.memory(parent));
+  if (wanted->flags & CLONE_CHILD_SETTID)
+    guest.memory(answer.child).store(wanted->child_tid, static_cast<uint32_t>(answer.result));
+}
+
+// A signal ends a child that runs the program's code: not the run.
+void ModelRun::end_child(TaskId child, int32_t signal) {
+  situation_.at = s_.guest->task(child).place();
+  situation_.at.phase = 2;
+  add(event::ProcessExit{signal}, child);
+  s_.kernel.child_killed(child, signal);
+  s_.guest->remove_task(child);
 }
 
 void ModelRun::act(TaskId child) {
@@ -238,7 +265,7 @@ ModelRun::Step ModelRun::settle_before_running(TaskId task) {
     finish_call(task, waiting->second, answer, again);
     waiting_.erase(waiting);
     if (!again) {
-      guest.apply(answer.effects);
+      guest.apply(task, answer.effects);
       guest.complete(task, answer.result);
     } else {
       guest.task(task).restart_call();
@@ -248,6 +275,7 @@ ModelRun::Step ModelRun::settle_before_running(TaskId task) {
     const auto info = s_.kernel.take_signal(task);
     if (!info) break;
     deliver(task, *info);
+    if (!s_.kernel.own(task) && !s_.kernel.starting(task)) return Step::blocked;
   }
   return ended_ ? Step::ended : Step::goes_on;
 }

@@ -14,7 +14,7 @@ constexpr uint16_t kSyscallInstruction = 0x050f;
 
 // What the kernel touched for a call that is over.
 void ModelRun::note_call(TaskId task, const event::Syscall& call) {
-  note_accesses(task, call.number, kernel_accesses(call, s_.guest->memory()));
+  note_accesses(task, call.number, kernel_accesses(call, s_.guest->memory(task)));
   // A call that waited was noted when it began to.
   if (!waiting_.contains(task)) note_signal_call(task, call.number, call.arguments);
 }
@@ -28,7 +28,7 @@ std::vector<KernelAccess> ModelRun::signal_accesses_of(TaskId task, uint64_t num
     owners.tasks.push_back(other);
     owners.by_tid[tid] = other;
   }
-  return signal_accesses(task, number, arguments, owners, s_.guest->memory());
+  return signal_accesses(task, number, arguments, owners, s_.guest->memory(task));
 }
 
 void ModelRun::note_signal_call(TaskId task, uint64_t number, const SyscallArguments& arguments) {
@@ -98,14 +98,17 @@ void ModelRun::note_point(TaskId task) {
   ModelGuest& guest = *s_.guest;
   touches_.clear();
   bool updates = false;
+  // A forked child's memory is nobody else's.
+  const bool shares = !s_.kernel.forked(task);
   for (const auto& operand :
-       translator::memory_operands(GuestCode(guest.memory()), guest.task(task).registers)) {
+       shares ? translator::memory_operands(GuestCode(guest.memory()), guest.task(task).registers)
+              : std::vector<translator::MemoryOperand>()) {
     touches_.insert(touches_.begin(),
                     {operand.address, operand.size, operand.kind != AccessKind::read});
     updates = operand.kind == AccessKind::update;
   }
   const Place place = guest.task(task).place();
-  const bool calls = guest.memory().load<uint16_t>(place.pc) == kSyscallInstruction;
+  const bool calls = guest.memory(task).load<uint16_t>(place.pc) == kSyscallInstruction;
   if (calls && s_.kernel.own(task)) {
     const SyscallRequest request = guest.request(task);
     for (const auto& accesses : {coming_accesses(request, guest.memory()),
@@ -113,7 +116,7 @@ void ModelRun::note_point(TaskId task) {
       for (const KernelAccess& access : accesses)
         touches_.push_back({access.address, access.size, access.kind != AccessKind::read});
   }
-  if (s_.heap) {
+  if (s_.heap && shares) {
     const auto argument = s_.heap->argument(place.pc);
     if (argument) {
       touches_.clear();
@@ -128,7 +131,7 @@ void ModelRun::note_point(TaskId task) {
   situation_.size = static_cast<uint32_t>(first.size);
   situation_.writes = first.writes;
   situation_.touches = touches_;
-  if (!limits_.keep_points) return;
+  if (!limits_.keep_points || !shares) return;
   // A schedule's step may stop where a point has just done so.
   if (!outcome_.points.empty() && outcome_.points.back().place == place) return;
   outcome_.points.emplace_back().place = place;

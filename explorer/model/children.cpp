@@ -42,12 +42,12 @@ std::string title(const ChildProgram& program, int64_t pid) {
 
 Children::Children(std::shared_ptr<const Recording> recording) : recording_(std::move(recording)) {}
 
-void Children::add(TaskId task, TaskId parent, int64_t pid, int32_t exit_signal,
+void Children::add(TaskId task, TaskId parent, int64_t pid, int32_t exit_signal, bool waits,
                    const SignalState& parents) {
   Child child;
   child.task = task;
   child.pid = pid;
-  child.parent = parent;
+  child.parent = waits ? parent : 0;
   child.signals = parents.forked(parent, task);
   child.exit_signal = exit_signal;
   children_[task] = std::move(child);
@@ -95,7 +95,7 @@ std::optional<int64_t> Children::failure_of(const SyscallRequest& request,
 }
 
 void Children::leave_parent(Child& child, RunQueue& queue) {
-  queue.resume(child.parent);
+  if (child.parent != 0) queue.resume(child.parent);
   child.parent = 0;
 }
 
@@ -279,10 +279,37 @@ void Children::progress(InputOutput& io, RunQueue& queue) {
       queue.end(task, done(0));
 }
 
+void Children::signal_itself(TaskId starting, int32_t number) {
+  SignalInfo info;
+  info.number = number;
+  children_.at(starting).signals.post(starting, info);
+}
+
+// To a child that runs the process's code in memory of its own.
+void Children::come(Child& child, int32_t number, RunQueue& queue) {
+  using Disposition = SignalState::Disposition;
+  const Disposition disposition = child.signals.disposition(number);
+  const bool handled = disposition == Disposition::handle;
+  const bool blocked = (child.signals.mask(child.task) & bit(number)) != 0;
+  if (!blocked && !handled && disposition != Disposition::terminate &&
+      disposition != Disposition::core)
+    return;
+  SignalInfo info;
+  info.number = number;
+  child.signals.post(0, info);
+  const Wait* wait = blocked ? nullptr : queue.wait_of(child.task);
+  if (wait && wait->on_signal != OnSignal::waits_on)
+    queue.interrupt(child.task, handled && (child.signals.action(number).flags & SA_RESTART) != 0);
+}
+
 SyscallAnswer Children::deliver(Child& child, int32_t number, RunQueue& queue) {
   if (number == 0 || child.state == State::zombie) return done(0);
   if (child.state == State::starting) {
-    child.sent |= bit(number);
+    // One that vfork made blocks signals until it executes a program.
+    if (child.parent != 0)
+      child.sent |= bit(number);
+    else
+      come(child, number, queue);
     return done(0);
   }
   using Disposition = SignalState::Disposition;

@@ -23,8 +23,9 @@ namespace heddle::model {
 //      |                                                                   ^
 //      +---- exit ---------------------------------------------------------+
 //
-// *starting*: a task in the process's memory (vfork), with descriptors and dispositions of its own.
-// Who made it stands still until it executes a program or ends.
+// *starting*: a task that runs the process's code, with descriptors and dispositions of its own.
+// One that vfork made is in the process's memory, and who made it stands still until it executes a
+// program or ends; one that fork made has a copy.
 // *runs*: what it does is what the recorded child did that executed the same program with the same
 // arguments and environment: it reads and writes the process's pipes, takes the process's signals,
 // and ends. When each of these acts happens is a decision of the schedule, as for any task; an act
@@ -35,8 +36,8 @@ class Children {
  public:
   explicit Children(std::shared_ptr<const Recording> recording);
 
-  // `parent` makes it by vfork, and waits.
-  void add(TaskId child, TaskId parent, int64_t pid, int32_t exit_signal,
+  // `waits`: `parent` stands still meanwhile.
+  void add(TaskId child, TaskId parent, int64_t pid, int32_t exit_signal, bool waits,
            const SignalState& parents);
   bool starting(TaskId task) const;
   bool runs(TaskId task) const;  // its code is not ours
@@ -47,6 +48,7 @@ class Children {
   // execve of a starting child: an error of the recorded run, or an answer of kind `left`.
   SyscallAnswer execute(const SyscallRequest& request, const GuestMemory& memory, InputOutput& io,
                         RunQueue& queue);
+  void signal_itself(TaskId starting, int32_t number);
   // exit of a starting child.
   void exit(TaskId task, int32_t status, InputOutput& io, Signals& signals, RunQueue& queue);
   // The next act of a child that runs. What makes the run infeasible; empty: nothing.
@@ -99,6 +101,7 @@ class Children {
   SyscallAnswer wait(const SyscallRequest& request, RunQueue& queue);
   SyscallAnswer waited_for(Child& child, const SyscallRequest& request);
   std::optional<SyscallAnswer> send(int64_t to, int32_t number, RunQueue& queue);
+  static void come(Child& child, int32_t number, RunQueue& queue);
   SyscallAnswer deliver(Child& child, int32_t number, RunQueue& queue);
   Child* with_pid(int64_t pid);
   static bool selected(const Child& child, const SyscallRequest& request);

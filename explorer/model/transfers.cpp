@@ -98,7 +98,9 @@ std::optional<SyscallAnswer> InputOutput::attempt_transfer(Transfer& transfer, T
   OpenFile& file = files_.at(transfer.file);
   if (const auto* output = std::get_if<Output>(&file.what)) {
     if (!transfer.writes) return done(-EBADF);
-    (output->stream == 1 ? output_ : error_).append(transfer.bytes.begin(), transfer.bytes.end());
+    // What children write is as much outside as what their programs do.
+    if (files_.used() == kOwnTable)
+      (output->stream == 1 ? output_ : error_).append(transfer.bytes.begin(), transfer.bytes.end());
     return done(static_cast<int64_t>(transfer.size));
   }
   if (auto* counter = std::get_if<EventCounter>(&file.what)) {

@@ -45,6 +45,23 @@ TEST_F(KernelAccesses, ReadWritesTheBufferAndUsesTheDescriptor) {
               UnorderedElementsAre(uses(5), KernelAccess{kBuffer, 3, AccessKind::write}));
 }
 
+TEST_F(KernelAccesses, ASignalUsesTheNumberThatAWaitFrees) {
+  const auto sent = kernel_accesses(call(SYS_kill, {700, 15}, 0), memory);
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(process_at(sent[0].address), 700);
+  EXPECT_EQ(sent[0].kind, AccessKind::read);
+  const KernelAccess freed{sent[0].address, sent[0].size, AccessKind::write};
+  EXPECT_THAT(kernel_accesses(call(SYS_wait4, {~uint64_t{0}, 0, 0, 0}, 700), memory),
+              ElementsAre(freed));
+  EXPECT_THAT(coming_accesses({SYS_wait4, {700, 0, 0, 0}, {}}, memory), Contains(freed));
+  auto looked = call(SYS_waitid, {1, 700, kBuffer, 4 | 0x1000000 /* WNOWAIT */, 0}, 0);
+  looked.effects = {{kBuffer + 16, {0xbc, 2, 0, 0}}};
+  EXPECT_THAT(kernel_accesses(looked, memory), testing::Not(Contains(freed)));
+  looked.arguments[3] = 4;
+  EXPECT_THAT(kernel_accesses(looked, memory), Contains(freed));
+  EXPECT_EQ(location_name(sent[0].address), "number of process 700");
+}
+
 TEST_F(KernelAccesses, WriteReadsAsMuchAsItTook) {
   EXPECT_THAT(kernel_accesses(call(SYS_write, {1, kBuffer, 100}, 40), memory),
               UnorderedElementsAre(uses(1), KernelAccess{kBuffer, 40, AccessKind::read}));

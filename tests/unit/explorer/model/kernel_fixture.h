@@ -14,7 +14,7 @@ namespace heddle {
 // A recording whose events are told one after the other.
 class RecordingMaker {
  public:
-  RecordingMaker() { add(1, event::Exec{}); }
+  explicit RecordingMaker(event::Exec program = {}) { add(1, std::move(program)); }
 
   RecordingMaker& call(TaskId task, uint64_t number, std::array<uint64_t, 6> arguments,
                        int64_t result, std::vector<MemoryEffect> effects = {}) {

@@ -292,9 +292,11 @@ TEST_F(TasksTest, ANewTaskIsToldItsNumber) {
   EXPECT_THAT(runnable(), ElementsAre(1, 2));
 }
 
-TEST_F(TasksTest, AProcessIsNot) {
-  EXPECT_THAT(infeasible(1, SYS_clone, {17}), HasSubstr("a new process"));
-  EXPECT_THAT(infeasible(1, SYS_fork), HasSubstr("a new process"));
+TEST_F(TasksTest, AProcessThatSharesSomeOfThisIsNot) {
+  constexpr uint64_t kMemory = 0x100, kVfork = 0x4000, kDescriptors = 0x400;
+  EXPECT_THAT(infeasible(1, SYS_clone, {kMemory | 17}), HasSubstr("a new process"));
+  EXPECT_THAT(infeasible(1, SYS_clone, {kMemory | kVfork | kDescriptors | 17}),
+              HasSubstr("a new process"));
   EXPECT_EQ(result(1, SYS_clone3, {kUnmapped, 88}), -EFAULT);
 }
 
