@@ -71,6 +71,8 @@ struct RecordedTask {
   Ticks next_hash = 0;
   int64_t native_restart = 0;          // -ERESTART* of a call that it makes again once released
   std::optional<uint64_t> saved_mask;  // rt_sigsuspend: what its handler's return restores
+  uint64_t posted = 0;                 // signals that wait to be delivered, a bit for each
+  uint64_t held = 0;  // of those, the ones that are blocked for real until they are
 
   HostThread& thread() { return cpu->thread(); }
   HostProcess& host() { return process->space->process; }

@@ -23,12 +23,32 @@ SignalInfo from(const siginfo_t& info) {
 
 }  // namespace
 
+// A timer's signals may come faster than the thread gets on. From the second on they stay with the
+// kernel until what is here is delivered.
 void Recorder::post(Task& task, const siginfo_t& info) {
   task.signals().post(task.id, from(info));
+  const uint64_t posted = bit(info.si_signo);
+  if ((task.posted & posted) && !task.saved_mask) {
+    task.held |= posted;
+    mirror_mask(task);
+  }
+  task.posted |= posted;
 }
 
 void Recorder::mirror_mask(Task& task) {
-  task.cpu->thread().set_signal_mask(task.signals().mask(task.id) & ~kSynchronous);
+  const uint64_t mask = task.signals().mask(task.id) | task.held;
+  task.cpu->thread().set_signal_mask(mask & ~kSynchronous);
+}
+
+// The next signal to be delivered to the task.
+std::optional<SignalInfo> Recorder::take_signal(Task& task) {
+  auto info = task.signals().take(task.id);
+  if (!info) return info;
+  const uint64_t taken = bit(info->number), held = task.held & taken;
+  task.posted &= ~taken;
+  task.held &= ~held;
+  if (held) mirror_mask(task);
+  return info;
 }
 
 // The mask that was in place before a call that came with its own.
@@ -59,7 +79,7 @@ void Recorder::end_by(Task& task, const SignalInfo& info, bool synchronous) {
 
 void Recorder::deliver_pending(Task& task) {
   while (!ended_ && task.state == State::ready && !task.process->stopped) {
-    const auto info = task.signals().take(task.id);
+    const auto info = take_signal(task);
     if (!info) break;
     spdlog::debug("task {} takes signal {}", task.id, info->number);
     switch (task.signals().disposition(info->number)) {

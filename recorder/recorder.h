@@ -176,6 +176,7 @@ class Recorder {
   void restore_mask(Task& task);
   void mirror_mask(Task& task);
   void post(Task& task, const siginfo_t& info);
+  std::optional<SignalInfo> take_signal(Task& task);
 
   RecordOptions options_;
   TraceWriter trace_;
