@@ -43,7 +43,11 @@ class Runtime : public testing::Test {
     char name[] = "/tmp/heddle-runtime-XXXXXX";
     ASSERT_NE(mkdtemp(name), nullptr);
     root_ = name;
-    process_ = HostProcess::start_empty();
+    Program never_run;
+    never_run.path = "/proc/self/exe";
+    never_run.arguments = {"runtime_test"};
+    process_ = HostProcess::start(never_run);
+    process_.install();
     place_clock(process_);
     for (const uint64_t page : {kCode, kData})
       process_.remote_syscall(SYS_mmap, {page, kPage, PROT_READ | PROT_WRITE | PROT_EXEC,
