@@ -40,6 +40,15 @@ uint8_t* share(HostProcess& process, size_t size, const std::function<void(uint6
   return static_cast<uint8_t*>(here);
 }
 
+// int1 traps behind itself (AMD64 Architecture Programmer's Manual, volume 3, INT1). Under some
+// hypervisors the kernel finds the task at it.
+void go_behind_int1(State& end, const ProcessMemory& memory) {
+  constexpr uint8_t kInt1 = 0xf1;
+  if (end.signal.si_signo != SIGTRAP || end.signal.si_code != TRAP_BRKPT) return;
+  auto& rip = end.registers[Register::rip];
+  if (memory.load<uint8_t>(rip - 1) != kInt1 && memory.load<uint8_t>(rip) == kInt1) ++rip;
+}
+
 }  // namespace
 
 Sandbox::Sandbox() : process_(HostProcess::start_empty()) {
@@ -124,7 +133,9 @@ State Sandbox::run_native() {
   const int status = thread.wait();
   if (!WIFSTOPPED(status) || stop_event(status) != 0)
     throw std::runtime_error("the sandbox's process ended");
-  return {guest_registers(thread.registers()), extended(), memory(), thread.signal_info()};
+  State end{guest_registers(thread.registers()), extended(), memory(), thread.signal_info()};
+  go_behind_int1(end, process_.memory());
+  return end;
 }
 
 std::optional<std::vector<Step>> Sandbox::step_native(size_t limit, State* final_state) {
@@ -143,6 +154,7 @@ std::optional<std::vector<Step>> Sandbox::step_native(size_t limit, State* final
     const SingleStep step = single_step(thread, process_.memory());
     if (!step.done) {
       *final_state = {step.registers, extended(), memory(), step.signal};
+      go_behind_int1(*final_state, process_.memory());
       return path;
     }
     ticks += ticks_of(code, pc, step.registers[Register::rip]);
