@@ -12,6 +12,7 @@
 #include <functional>
 
 #include "machine/syscalls/given.h"
+#include "machine/syscalls/refused.h"
 #include "machine/tracee/fixed_addresses.h"
 #include "recorder/descriptors.h"
 #include "recorder/recorder.h"
@@ -41,16 +42,19 @@ void Recorder::syscall(Task& task, bool waits) {
                                    r[Register::r10], r[Register::r8],  r[Register::r9]};
   const auto* entry = find(number);
   ++stopped_calls_[number];
+  const auto refuse = [&](int error) {
+    append(task,
+           event::Syscall{static_cast<uint32_t>(number), arguments, -error, {}, {}, 0, false});
+    task.context.complete_call(-error);
+  };
+  if (const auto error = entry ? refused(*entry, arguments) : std::nullopt) return refuse(*error);
   switch (entry ? entry->replay : Replay::refused) {
     case Replay::unsupported:
       throw std::runtime_error(std::string("the program made system call ") + entry->name +
                                ", which heddle does not record");
-    case Replay::refused: {
-      event::Syscall call{static_cast<uint32_t>(number), arguments, -ENOSYS, {}, {}, 0, false};
-      append(task, call);
-      task.context.complete_call(-ENOSYS);
+    case Replay::refused:
+      refuse(ENOSYS);
       return;
-    }
     case Replay::virtualised:
       virtual_call(task, *entry, arguments);
       return;
