@@ -62,9 +62,11 @@ void add_contents(HostProcess& process, const MapsEntry& entry,
 
 void hide_vdso(HostProcess& process) {
   place_clock(process);
+  std::vector<RemoteCall> calls;
   for (const auto& entry : read_maps(process.pid()))
     if (!machines_own(entry) && (entry.path == "[vdso]" || entry.path.starts_with("[vvar")))
-      process.remote_syscall(SYS_munmap, {entry.start, entry.end - entry.start});
+      calls.push_back({SYS_munmap, {entry.start, entry.end - entry.start}, 0});
+  process.remote_syscalls(process.thread(), calls);
   // argc, argv, null, envp, null, auxv (System V ABI, x86-64 supplement, 3.4.1).
   auto& memory = process.memory();
   uint64_t at = process.thread().registers().rsp;

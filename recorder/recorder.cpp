@@ -21,11 +21,14 @@ constexpr uint64_t kSliceCalls = 2'000;  // served in the tracee
 
 Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory,
                    const RecordOptions& options)
-    : options_(options), trace_(trace_directory, options.shared_files) {
+    : options_(options),
+      launch_(HostProcess::launch(program)),
+      trace_(trace_directory, options.shared_files) {
   auto task = std::make_unique<Task>();
   task->id = 1;
   task->process = std::make_shared<Process>();
-  task->process->space = new_space(HostProcess::start(program));
+  task->process->space = new_space(HostProcess::start(std::move(*launch_)));
+  launch_.reset();
   task->process->pid = root_ = task->host().pid();
   const auto inherited = inherited_signals(root_);
   task->signals().inherit(1, inherited.blocked, inherited.ignored);

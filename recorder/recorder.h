@@ -179,6 +179,7 @@ class Recorder {
   std::optional<SignalInfo> take_signal(Task& task);
 
   RecordOptions options_;
+  std::optional<HostProcess::Launch> launch_;  // until the first program is executed
   TraceWriter trace_;
   std::unique_ptr<SyscallLog> log_;
   pid_t root_ = 0;

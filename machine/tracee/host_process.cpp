@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <cstddef>
 #include <cstring>
 #include <system_error>
+#include <utility>
 
 #include "machine/runtime/runtime.h"
 #include "machine/syscalls/served.h"
@@ -25,6 +27,41 @@ namespace {
 
 constexpr unsigned long kOptions = PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
                                    PTRACE_O_TRACEVFORK | PTRACE_O_EXITKILL | PTRACE_O_TRACEEXIT;
+
+// The file that all shared code is in: the tables, the hot state and the arenas.
+constexpr uint64_t kReturnsAt = layout::kLookupTable.size;
+constexpr uint64_t kHotAt = kReturnsAt + layout::kReturnTable.size;
+constexpr uint64_t kArenasAt = 0x20'0000;
+static_assert(kHotAt + layout::kHotStateSize <= kArenasAt);
+constexpr uint64_t arena_at(size_t i) {
+  uint64_t at = kArenasAt;
+  for (size_t k = 0; k < i; ++k) at += layout::kArenas[k].size;
+  return at;
+}
+constexpr uint64_t kSharedSize = arena_at(layout::kArenas.size());
+
+// Makes rbx's list of r12 RemoteCalls and stops.
+constexpr std::array<uint8_t, 43> kManyCalls{
+    0x48, 0x8b, 0x03,        // mov (%rbx), %rax
+    0x48, 0x8b, 0x7b, 0x08,  // mov 8(%rbx), %rdi
+    0x48, 0x8b, 0x73, 0x10,  // mov 16(%rbx), %rsi
+    0x48, 0x8b, 0x53, 0x18,  // mov 24(%rbx), %rdx
+    0x4c, 0x8b, 0x53, 0x20,  // mov 32(%rbx), %r10
+    0x4c, 0x8b, 0x43, 0x28,  // mov 40(%rbx), %r8
+    0x4c, 0x8b, 0x4b, 0x30,  // mov 48(%rbx), %r9
+    0x0f, 0x05,              // syscall
+    0x48, 0x89, 0x43, 0x38,  // mov %rax, 56(%rbx)
+    0x48, 0x83, 0xc3, 0x40,  // add $64, %rbx
+    0x49, 0xff, 0xcc,        // dec %r12
+    0x75, 0xd6,              // jnz to the first
+    0xcc,                    // int3
+};
+static_assert(sizeof(RemoteCall) == 64 && offsetof(RemoteCall, arguments) == 8 &&
+              offsetof(RemoteCall, result) == 56);
+constexpr uint64_t kManyCallsAt = HostProcess::kSyscallInstruction + 0x20;
+static_assert(kManyCallsAt + kManyCalls.size() <= layout::kRuntimeCode);
+// Where their list is, behind what is staged.
+constexpr uint64_t kRemoteCalls = layout::kScratch.end() - 0x4000;
 
 [[noreturn]] void fail(const std::string& what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -37,10 +74,16 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return out;
 }
 
+RemoteCall map_call(uint64_t start, uint64_t size, uint64_t prot, uint64_t flags, uint64_t fd,
+                    uint64_t offset = 0) {
+  return {SYS_mmap, {start, size, prot, flags | MAP_FIXED, fd, offset}, 0};
+}
+
 // The child's half of start(): waits to be seized, then becomes the program.
-[[noreturn]] void become(const Program& program, int executable, int go, int report) {
+// `shared` goes with it.
+[[noreturn]] void become(const Program& program, int executable, int go, int report, int shared) {
   char byte;
-  if (read(go, &byte, 1) != 1) _exit(125);
+  if (read(go, &byte, 1) != 1 || fcntl(shared, F_SETFD, 0) != 0) _exit(125);
   for (const int ignored : program.ignored_signals) std::signal(ignored, SIG_IGN);
   personality(ADDR_NO_RANDOMIZE | static_cast<unsigned long>(personality(0xffffffff)));
   int error = 0;
@@ -59,44 +102,16 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   _exit(127);
 }
 
-// Seizes the child and runs it up to the first instruction after execve.
-HostThread launch(const Program& program, int executable) {
-  int go[2], report[2];
-  if (pipe2(go, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0) fail("pipe");
-  const pid_t pid = fork();
-  if (pid < 0) fail("fork");
-  if (pid == 0) {
-    close(go[1]);
-    become(program, executable, go[0], report[1]);
-  }
-  close(go[0]);
-  close(report[1]);
-  if (ptrace(PTRACE_SEIZE, pid, nullptr, kOptions) != 0) {
-    const int error = errno;
-    ::kill(pid, SIGKILL);
-    waitpid(pid, nullptr, 0);
-    close(go[1]);
-    close(report[0]);
-    errno = error;
-    fail("ptrace is refused here (see heddle doctor)");
-  }
-  if (write(go[1], "", 1) != 1) fail("starting the program");
-  close(go[1]);
-  HostThread thread(pid);
+// Ends a child at once and reaps it.
+void end(pid_t pid) {
+  ::kill(pid, SIGKILL);
+  int status = 0;
   while (true) {
-    const int status = thread.wait();
-    if (WIFEXITED(status) || WIFSIGNALED(status)) {
-      int error = ENOENT;
-      const bool told = read(report[0], &error, sizeof error) == sizeof error;
-      close(report[0]);
-      if (!told) throw ExecFailed(program.path + ": ended before it was executed", ENOEXEC);
-      throw ExecFailed(program.path + ": " + std::strerror(error), error);
-    }
-    if (stop_event(status) == PTRACE_EVENT_EXEC) break;
-    thread.resume(stop_event(status) == 0 ? WSTOPSIG(status) : 0);
+    const pid_t got = waitpid(pid, &status, __WALL);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 || WIFEXITED(status) || WIFSIGNALED(status)) break;
+    ptrace(PTRACE_CONT, pid, nullptr, 0);
   }
-  close(report[0]);
-  return thread;
 }
 
 // The stop at PTRACE_EVENT_EXEC is inside the system call, which is still to write its result to
@@ -150,18 +165,95 @@ std::vector<uint8_t> empty_program() {
 
 }  // namespace
 
-SharedCode::~SharedCode() {
-  for (size_t i = 0; i < arenas.size(); ++i)
-    if (arenas[i]) munmap(arenas[i], layout::kArenas[i].size);
-  if (lookup) munmap(lookup, layout::kLookupTable.size);
-  if (returns) munmap(returns, layout::kReturnTable.size);
-  if (hot) munmap(hot, layout::kHotStateSize);
+SharedCode::SharedCode() {
+  for (size_t i = 0; i < own_end.size(); ++i)
+    own_end[i] = layout::kArenas[i].start + layout::kHotStateSize;
 }
 
-HostProcess HostProcess::start(const Program& program) {
+SharedCode::~SharedCode() {
+  if (base) munmap(base, kSharedSize);
+}
+
+void SharedCode::write(uint64_t host, std::span<const uint8_t> bytes) const {
+  for (size_t i = 0; i < arenas.size(); ++i) {
+    if (!layout::kArenas[i].contains(host)) continue;
+    if (host >= own_end[i]) {
+      std::memcpy(arenas[i] + (host - layout::kArenas[i].start), bytes.data(), bytes.size());
+      return;
+    }
+    for (const auto& process : processes)
+      if (const auto memory = process.lock()) memory->write(host, bytes);  // or it is gone
+    return;
+  }
+  throw std::logic_error("not an address of the code cache");
+}
+
+HostProcess::Launch::Launch(Launch&& other) noexcept
+    : path_(std::move(other.path_)),
+      thread_(std::exchange(other.thread_, HostThread())),
+      report_(std::exchange(other.report_, -1)),
+      shared_(other.shared_),
+      code_(std::move(other.code_)) {}
+
+HostProcess::Launch::~Launch() {
+  if (report_ >= 0) close(report_);
+  if (thread_.tid() == 0) return;
+  end(thread_.tid());
+}
+
+// Seizes the child and lets it go. What can be done meanwhile is.
+HostProcess::Launch HostProcess::launch(const Program& program, int executable) {
+  int go[2], report[2];
+  if (pipe2(go, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0) fail("pipe");
+  const int shared = memfd_create("heddle-code", MFD_CLOEXEC);
+  if (shared < 0) fail("memfd_create");
+  Launch launch;
+  const pid_t pid = fork();
+  if (pid < 0) fail("fork");
+  if (pid == 0) {
+    close(go[1]);
+    become(program, executable, go[0], report[1], shared);
+  }
+  close(go[0]);
+  close(report[1]);
+  launch.path_ = program.path;
+  launch.thread_ = HostThread(pid);
+  launch.report_ = report[0];
+  launch.shared_ = static_cast<uint64_t>(shared);
+  if (ptrace(PTRACE_SEIZE, pid, nullptr, kOptions) != 0) {
+    const int error = errno;
+    close(go[1]);
+    close(shared);
+    errno = error;
+    fail("ptrace is refused here (see heddle doctor)");
+  }
+  if (write(go[1], "", 1) != 1) fail("starting the program");
+  close(go[1]);
+  launch.code_ = std::make_shared<SharedCode>();
+  launch.code_->map(shared);
+  close(shared);
+  return launch;
+}
+
+HostProcess HostProcess::start(Launch launch) {
+  HostThread& thread = launch.thread_;
+  while (true) {
+    const int status = thread.wait();
+    if (WIFEXITED(status) || WIFSIGNALED(status)) {
+      thread = HostThread();
+      int error = ENOENT;
+      if (read(launch.report_, &error, sizeof error) != sizeof error)
+        throw ExecFailed(launch.path_ + ": ended before it was executed", ENOEXEC);
+      throw ExecFailed(launch.path_ + ": " + std::strerror(error), error);
+    }
+    if (stop_event(status) == PTRACE_EVENT_EXEC) break;
+    thread.resume(stop_event(status) == 0 ? WSTOPSIG(status) : 0);
+  }
   HostProcess process;
-  process.thread_ = launch(program, -1);
+  process.thread_ = std::exchange(thread, HostThread());
   process.memory_ = std::make_shared<ProcessMemory>(process.pid());
+  process.code_ = std::move(launch.code_);
+  process.shared_ = launch.shared_;
   leave_execve(process.thread_, *process.memory_);
   return process;
 }
@@ -172,6 +264,8 @@ HostProcess HostProcess::adopt(HostThread child, const HostProcess& parent) {
   process.memory_ = std::make_shared<ProcessMemory>(child.tid());
   process.memory_->inherit(parent.memory());
   process.code_ = parent.code_;
+  std::erase_if(process.code_->processes, [](const auto& other) { return other.expired(); });
+  process.code_->processes.push_back(process.memory_);
   process.syscall_at_ = parent.syscall_at_;
   process.random_addresses_ = parent.random_addresses_;
   return process;
@@ -195,18 +289,17 @@ HostProcess HostProcess::start_empty() {
   Program program;
   program.path = "empty program";
   program.arguments = {"heddle-replay"};
-  HostProcess process;
-  process.thread_ = launch(program, fd);
+  auto launched = launch(program, fd);
   close(fd);
-  process.memory_ = std::make_shared<ProcessMemory>(process.pid());
-  leave_execve(process.thread_, *process.memory_);
+  auto process = start(std::move(launched));
   process.install();
-  for (const auto& entry : read_maps(process.pid())) {
-    if (layout::machines_own(entry.start) || entry.path == "[vsyscall]") continue;
-    process.remote_syscall(SYS_munmap, {entry.start, entry.end - entry.start});
-  }
+  std::vector<RemoteCall> calls;
+  for (const auto& entry : read_maps(process.pid()))
+    if (!layout::machines_own(entry.start) && entry.path != "[vsyscall]")
+      calls.push_back({SYS_munmap, {entry.start, entry.end - entry.start}, 0});
   // Descriptors of the supervisor that the process inherited are not the guest's.
-  process.remote_syscall(SYS_close_range, {0, ~0u, 0});
+  calls.push_back({SYS_close_range, {0, ~0u, 0}, 0});
+  process.remote_syscalls(process.thread_, calls);
   // Checkpoints are children: they must neither send SIGCHLD nor stay as zombies. The guest's own
   // dispositions are virtual.
   constexpr std::array<uint64_t, 4> kIgnore{1 /* SIG_IGN */, 0, 0, 0};  // struct kernel_sigaction
@@ -243,6 +336,7 @@ void HostProcess::install() {
   map(layout::kRuntimeText, PROT_READ | PROT_EXEC, kAnonymous, ~0ull);
   memory_->write(kSyscallInstruction, kTrampoline);
   memory_->store<uint8_t>(kServedStop, 0xcc);
+  memory_->write(kManyCallsAt, kManyCalls);
   memory_->write(layout::kRuntimeCode, runtime::code());
   memory_->write(layout::kMissCode, runtime::miss_code());
   syscall_at_ = kSyscallInstruction;
@@ -250,92 +344,145 @@ void HostProcess::install() {
   random_addresses_ = has_random_addresses(pid());
   if (random_addresses_) move_to_fixed_addresses(*this);
 
-  map(layout::kTaskStates, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
-  map(layout::kRuntimeData, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+  map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
+  std::vector<RemoteCall> calls;
+  for (const auto& range : {layout::kTaskStates, layout::kRuntimeData})
+    calls.push_back(map_call(range.start, range.size, PROT_READ | PROT_WRITE, kAnonymous, ~0ull));
+  make(thread_, calls);
   static_assert(sizeof(heddle_runtime_data) <= layout::kRuntimeData.size);
   static_assert(offsetof(heddle_runtime_data, served) == 0);
   const auto& served = served_calls();
   memory_->write(layout::kRuntimeData.start,
                  {reinterpret_cast<const uint8_t*>(served.data()), sizeof served});
-  map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
 
-  code_ = std::make_shared<SharedCode>();
-  share_code(thread_, *code_);
+  if (code_) {
+    place_code(thread_, *code_, shared_);
+  } else {
+    code_ = std::make_shared<SharedCode>();
+    share_code(thread_, *code_);
+  }
+}
+
+void HostProcess::make(HostThread& by, std::span<RemoteCall> calls) {
+  remote_syscalls(by, calls);
+  for (const auto& call : calls)
+    if (call.result < 0)
+      throw std::system_error(static_cast<int>(-call.result), std::generic_category(),
+                              "placing the machine's memory in the program's address space");
 }
 
 void HostProcess::share_code(HostThread& by, SharedCode& code) {
-  const auto& lookup = layout::kLookupTable;
-  code.lookup = share(by, {&lookup.start, 1}, lookup.size, PROT_READ);
-  const auto& returns = layout::kReturnTable;
-  code.returns = share(by, {&returns.start, 1}, returns.size, PROT_READ);
-  std::array<uint64_t, layout::kArenas.size()> starts;
-  for (size_t i = 0; i < starts.size(); ++i) {
-    starts[i] = layout::kArenas[i].start;
-    code.arenas[i] = share(by, {&starts[i], 1}, layout::kArenas[i].size, PROT_READ | PROT_EXEC);
+  const auto [fd, remote] = make_shared_file(by, kSharedSize);
+  code.map(fd);
+  close(fd);
+  place_code(by, code, remote);
+}
+
+void HostProcess::place_code(HostThread& by, SharedCode& code, uint64_t remote) {
+  std::vector<RemoteCall> calls;
+  const auto place = [&](uint64_t start, uint64_t size, uint64_t prot, uint64_t offset) {
+    calls.push_back(map_call(start, size, prot, MAP_SHARED | MAP_NORESERVE, remote, offset));
+  };
+  place(layout::kLookupTable.start, layout::kLookupTable.size, PROT_READ, 0);
+  place(layout::kReturnTable.start, layout::kReturnTable.size, PROT_READ, kReturnsAt);
+  for (size_t i = 0; i < layout::kArenas.size(); ++i) {
+    const auto& arena = layout::kArenas[i];
+    const uint64_t own = code.own_end[i] - arena.start;
+    place(code.own_end[i], arena.size - own, PROT_READ | PROT_EXEC, arena_at(i) + own);
+    place(arena.start, layout::kHotStateSize, PROT_READ | PROT_WRITE, kHotAt);
   }
-  code.hot = reinterpret_cast<heddle_hot_state*>(
-      share(by, starts, layout::kHotStateSize, PROT_READ | PROT_WRITE));
-  code.hot->miss_entry = layout::kMissCode + runtime::link_miss();
-  code.hot->budget_entry = layout::kMissCode + runtime::budget();
-  code.lookup_miss = layout::kMissCode + runtime::lookup_miss();
-  code.return_miss = layout::kMissCode + runtime::return_miss();
+  calls.push_back({SYS_close, {remote}, 0});
+  make(by, calls);
+  code.processes = {memory_};
+}
+
+void SharedCode::map(int fd) {
+  if (ftruncate(fd, kSharedSize) != 0) fail("sizing the code cache");
+  void* here =
+      mmap(nullptr, kSharedSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  if (here == MAP_FAILED) fail("mapping the code cache");
+  base = static_cast<uint8_t*>(here);
+  lookup = base;
+  returns = base + kReturnsAt;
+  hot = reinterpret_cast<heddle_hot_state*>(base + kHotAt);
+  for (size_t i = 0; i < layout::kArenas.size(); ++i) arenas[i] = base + arena_at(i);
+  lookup_miss = layout::kMissCode + runtime::lookup_miss();
+  return_miss = layout::kMissCode + runtime::return_miss();
   // All pages at once cost less than a fault at each; where the kernel does not know how, they
   // fault.
-  madvise(code.lookup, lookup.size, MADV_POPULATE_WRITE);
-  madvise(code.returns, returns.size, MADV_POPULATE_WRITE);
-  std::fill_n(reinterpret_cast<uint64_t*>(code.lookup), lookup.size / sizeof(uint64_t),
-              code.lookup_miss);
-  std::fill_n(reinterpret_cast<uint64_t*>(code.returns), returns.size / sizeof(uint64_t),
-              code.return_miss);
+  madvise(base, kHotAt + layout::kHotStateSize, MADV_POPULATE_WRITE);
+  hot->miss_entry = layout::kMissCode + runtime::link_miss();
+  hot->budget_entry = layout::kMissCode + runtime::budget();
+  std::fill_n(reinterpret_cast<uint64_t*>(lookup), layout::kLookupTable.size / sizeof(uint64_t),
+              lookup_miss);
+  std::fill_n(reinterpret_cast<uint64_t*>(returns), layout::kReturnTable.size / sizeof(uint64_t),
+              return_miss);
+}
+
+bool HostProcess::map_translations(const std::string& file, int fd,
+                                   const std::array<FilePart, layout::kArenas.size()>& parts) {
+  const int64_t remote = remote_syscall(SYS_open, {stage(file), O_RDONLY | O_CLOEXEC, 0});
+  if (remote < 0) return false;
+  // Another may have been put in its place meanwhile.
+  struct stat here {
+  }, there{};
+  const auto path = "/proc/" + std::to_string(pid()) + "/fd/" + std::to_string(remote);
+  const bool same = fstat(fd, &here) == 0 && stat(path.c_str(), &there) == 0 &&
+                    here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+  std::vector<RemoteCall> calls;
+  for (size_t i = 0; i < parts.size() && same; ++i)
+    if (parts[i].size != 0)
+      calls.push_back(map_call(code_->own_end[i], parts[i].size, PROT_READ | PROT_EXEC, MAP_PRIVATE,
+                               static_cast<uint64_t>(remote), parts[i].offset));
+  calls.push_back({SYS_close, {static_cast<uint64_t>(remote)}, 0});
+  remote_syscalls(thread_, calls);
+  calls.pop_back();
+  // A file system may refuse to have code executed from it: all of it or none.
+  if (!same || (!calls.empty() && calls.front().result < 0)) return false;
+  for (size_t i = 0; i < parts.size(); ++i)
+    code_->own_end[i] += (parts[i].size + 0xfff) & ~uint64_t{0xfff};
+  return true;
+}
+
+HostProcess::SharedFile HostProcess::make_shared_file(HostThread& by, uint64_t size) {
+  const uint64_t name = stage(std::string("heddle-code"));
+  const int64_t remote = remote_syscall(by, SYS_memfd_create, {name, MFD_CLOEXEC});
+  if (remote < 0)
+    throw std::system_error(static_cast<int>(-remote), std::generic_category(), "memfd_create");
+  // Not by pidfd_getfd, which the default seccomp profile of containers refuses.
+  const auto path = "/proc/" + std::to_string(pid()) + "/fd/" + std::to_string(remote);
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) fail("taking the code cache's memory out of the program");
+  if (ftruncate(fd, static_cast<off_t>(size)) != 0) fail("sizing the code cache");
+  return {fd, static_cast<uint64_t>(remote)};
 }
 
 // By a memfd that the guest's process makes and that is taken out of it: no descriptor of ours
 // shows in the guest.
 int HostProcess::share_file(HostThread& by, std::span<const uint64_t> places, uint64_t size,
                             uint64_t guest_prot) {
-  const auto check = [](int64_t result, const char* what) {
-    if (result < 0)
-      throw std::system_error(static_cast<int>(-result), std::generic_category(), what);
-    return static_cast<uint64_t>(result);
-  };
-  const uint64_t name = stage(std::string("heddle-code"));
-  const uint64_t remote =
-      check(remote_syscall(by, SYS_memfd_create, {name, MFD_CLOEXEC}), "memfd_create");
-  // Not by pidfd_getfd, which the default seccomp profile of containers refuses.
-  const auto path = "/proc/" + std::to_string(pid()) + "/fd/" + std::to_string(remote);
-  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) fail("taking the code cache's memory out of the program");
-  if (ftruncate(fd, static_cast<off_t>(size)) != 0) fail("sizing the code cache");
+  const auto [fd, remote] = make_shared_file(by, size);
+  std::vector<RemoteCall> calls;
   for (const uint64_t place : places)
-    check(remote_syscall(
-              by, SYS_mmap,
-              {place, size, guest_prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, remote, 0}),
-          "placing the code cache in the program's address space");
-  remote_syscall(by, SYS_close, {remote});
+    calls.push_back(map_call(place, size, guest_prot, MAP_SHARED | MAP_NORESERVE, remote));
+  calls.push_back({SYS_close, {remote}, 0});
+  make(by, calls);
   return fd;
-}
-
-uint8_t* HostProcess::share(HostThread& by, std::span<const uint64_t> places, uint64_t size,
-                            uint64_t guest_prot) {
-  const int fd = share_file(by, places, size, guest_prot);
-  void* here = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-  close(fd);
-  if (here == MAP_FAILED) fail("mapping the code cache");
-  return static_cast<uint8_t*>(here);
 }
 
 std::shared_ptr<SharedCode> HostProcess::make_code_private(
     HostThread& by, const std::array<uint64_t, layout::kArenas.size()>& used) {
   auto own = std::make_shared<SharedCode>();
+  own->own_end = code_->own_end;
   share_code(by, *own);
+  std::erase_if(code_->processes, [&](const auto& other) { return other.lock() == memory_; });
   *own->hot = *code_->hot;
   std::memcpy(own->lookup, code_->lookup, layout::kLookupTable.size);
   std::memcpy(own->returns, code_->returns, layout::kReturnTable.size);
   for (size_t i = 0; i < layout::kArenas.size(); ++i) {
-    const uint64_t size = used[i] - layout::kArenas[i].start;
-    if (size > layout::kHotStateSize)
-      std::memcpy(own->arenas[i] + layout::kHotStateSize, code_->arenas[i] + layout::kHotStateSize,
-                  size - layout::kHotStateSize);
+    if (used[i] <= code_->own_end[i]) continue;
+    const uint64_t from = code_->own_end[i] - layout::kArenas[i].start;
+    std::memcpy(own->arenas[i] + from, code_->arenas[i] + from, used[i] - code_->own_end[i]);
   }
   code_ = own;
   return own;
@@ -361,6 +508,12 @@ int64_t HostProcess::remote_syscall(HostThread& by, uint64_t number,
   regs.r10 = arguments[3];
   regs.r8 = arguments[4];
   regs.r9 = arguments[5];
+  regs = run_remote(by, regs, syscall_at_ + 3);
+  by.set_registers(before);
+  return static_cast<int64_t>(regs.rax);
+}
+
+user_regs_struct HostProcess::run_remote(HostThread& by, user_regs_struct regs, uint64_t end) {
   by.set_registers(regs);
   std::vector<int> held;
   while (true) {
@@ -370,14 +523,30 @@ int64_t HostProcess::remote_syscall(HostThread& by, uint64_t number,
       throw TraceeGone("the program's process was killed");
     if (stop_event(status) != 0) continue;
     regs = by.registers();
-    if (is_signal_stop(status, SIGTRAP) && regs.rip == syscall_at_ + 3) break;
+    if (is_signal_stop(status, SIGTRAP) && regs.rip == end) break;
     // A signal of the guest's arrives in the middle of our business: it comes again afterwards.
     held.push_back(WSTOPSIG(status));
   }
-  const auto result = static_cast<int64_t>(regs.rax);
-  by.set_registers(before);
   for (const int signal : held) syscall(SYS_tkill, by.tid(), signal);
-  return result;
+  return regs;
+}
+
+void HostProcess::remote_syscalls(HostThread& by, std::span<RemoteCall> calls) {
+  const std::span<uint8_t> list(reinterpret_cast<uint8_t*>(calls.data()), calls.size_bytes());
+  if (calls.empty()) return;
+  if (kRemoteCalls + list.size() > layout::kScratch.end())
+    throw std::logic_error("more remote calls than there is room for");
+  if (!memory_->write(kRemoteCalls, list)) throw TraceeGone("the program's process is gone");
+  const auto before = by.registers();
+  auto regs = before;
+  regs.rip = kManyCallsAt;
+  regs.orig_rax = ~0ull;
+  regs.rbx = kRemoteCalls;
+  regs.r12 = calls.size();
+  run_remote(by, regs, kManyCallsAt + kManyCalls.size());
+  by.set_registers(before);
+  if (memory_->read(kRemoteCalls, list) != list.size())
+    throw TraceeGone("the program's process is gone");
 }
 
 void HostProcess::watch_code(HostThread& by, const std::set<uint64_t>& pages) {
@@ -431,7 +600,7 @@ std::set<uint64_t> HostProcess::mapping_changed(uint64_t start, uint64_t size) {
 
 uint64_t HostProcess::stage(std::span<const uint8_t> bytes) {
   const uint64_t at = layout::kScratch.end() - layout::kScratchPerTask;
-  if (bytes.size() > layout::kScratchPerTask || !memory_->write(at, bytes))
+  if (at + bytes.size() > kRemoteCalls || !memory_->write(at, bytes))
     throw std::runtime_error("staging an argument in the program's process");
   return at;
 }
@@ -479,20 +648,14 @@ HostProcess HostProcess::fork_checkpoint() {
   }
   copy.memory_ = std::make_shared<ProcessMemory>(child);
   copy.memory_->inherit(*memory_);
+  copy.code_->processes.push_back(copy.memory_);
   copy.thread_.set_registers(before);
   return copy;
 }
 
 void HostProcess::kill() {
   if (thread_.tid() == 0) return;
-  ::kill(thread_.tid(), SIGKILL);
-  int status = 0;
-  while (true) {
-    const pid_t got = waitpid(thread_.tid(), &status, __WALL);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 || WIFEXITED(status) || WIFSIGNALED(status)) break;
-    ptrace(PTRACE_CONT, thread_.tid(), nullptr, 0);
-  }
+  end(thread_.tid());
   thread_ = HostThread();
 }
 

@@ -32,15 +32,26 @@ struct Program {
 };
 
 // Memory that the supervisor and every process forked from the first one share: translated code,
-// the lookup table and the hot state. Owns the supervisor's mappings of it.
+// the lookup table and the hot state. Owns the supervisor's mapping of it.
 class SharedCode {
  public:
-  SharedCode() = default;
+  SharedCode();
   ~SharedCode();
   SharedCode(const SharedCode&) = delete;
   SharedCode& operator=(const SharedCode&) = delete;
 
+  // Writes to translated code at a host address, in all of them.
+  void write(uint64_t host, std::span<const uint8_t> bytes) const;
+
+  // Maps the file that it is in, which it makes as large as it must be; the tables are empty.
+  void map(int fd);
+
+  uint8_t* base = nullptr;  // of all that is shared
   std::array<uint8_t*, layout::kArenas.size()> arenas{};
+  // Host addresses: up to there each arena shows a file of translations (map_translations), of
+  // which every process has a copy of its own. `arenas` has nothing of it.
+  std::array<uint64_t, layout::kArenas.size()> own_end;
+  std::vector<std::weak_ptr<ProcessMemory>> processes;  // that have this code
   uint8_t* lookup = nullptr;
   uint8_t* returns = nullptr;  // the table of returns
   // Where the tables lead for what has no pad.
@@ -49,11 +60,37 @@ class SharedCode {
   heddle_hot_state* hot = nullptr;
 };
 
+// A system call to be made in a process, and its result.
+struct RemoteCall {
+  uint64_t number = 0;
+  std::array<uint64_t, 6> arguments{};
+  int64_t result = 0;  // negative errno on failure
+};
+
 class HostProcess {
  public:
-  // Starts `program` with ADDR_NO_RANDOMIZE and returns with its first thread stopped at its entry
-  // point, nothing executed. Throws ExecFailed, or std::system_error where ptrace is refused.
-  static HostProcess start(const Program& program);
+  // A program that the kernel is about to execute, for start(). Ends it otherwise.
+  class Launch {
+   public:
+    Launch(Launch&& other) noexcept;
+    ~Launch();
+    Launch& operator=(Launch&&) = delete;
+
+   private:
+    friend class HostProcess;
+    Launch() = default;
+    std::string path_;
+    HostThread thread_;
+    int report_ = -1;      // where the child writes why it cannot be executed
+    uint64_t shared_ = 0;  // descriptor in the child
+    std::shared_ptr<SharedCode> code_;
+  };
+  // Begins to execute `program` with ADDR_NO_RANDOMIZE. Throws std::system_error where ptrace is
+  // refused.
+  static Launch launch(const Program& program) { return launch(program, -1); }
+  // Returns with its first thread stopped at its entry point, nothing executed. Throws ExecFailed.
+  static HostProcess start(Launch launch);
+  static HostProcess start(const Program& program) { return start(launch(program)); }
 
   // Starts a process with an address space that is empty but for the machine's memory; its thread
   // is stopped. For replay.
@@ -106,6 +143,17 @@ class HostProcess {
   int64_t remote_syscall(uint64_t number, std::array<uint64_t, 6> arguments) {
     return remote_syscall(thread_, number, arguments);
   }
+  // The same of many, one after another, in one stop; whatever their results are.
+  void remote_syscalls(HostThread& by, std::span<RemoteCall> calls);
+  // Shows that much of a file of translations at the beginning of each arena's code, from those
+  // offsets (multiples of the page size) on; false where the process may not open it, or finds
+  // another file there than `fd`. Before anything is translated or forked.
+  struct FilePart {
+    uint64_t offset = 0, size = 0;  // bytes
+  };
+  bool map_translations(const std::string& file, int fd,
+                        const std::array<FilePart, layout::kArenas.size()>& parts);
+
   // A string or structure for a remote call's argument, in memory of ours; valid until the next.
   uint64_t stage(std::span<const uint8_t> bytes);
   uint64_t stage(const std::string& text);
@@ -127,15 +175,24 @@ class HostProcess {
   }
 
  private:
-  // The same, mapped here too.
-  uint8_t* share(HostThread& by, std::span<const uint64_t> places, uint64_t size,
-                 uint64_t guest_prot);
+  struct SharedFile {
+    int fd = -1;          // the caller's
+    uint64_t remote = 0;  // in the process, to be closed
+  };
+  SharedFile make_shared_file(HostThread& by, uint64_t size);
+  void make(HostThread& by, std::span<RemoteCall> calls);  // none of them may fail
+  // Runs a stopped thread until it stops at `end`.
+  user_regs_struct run_remote(HostThread& by, user_regs_struct regs, uint64_t end);
+  static Launch launch(const Program& program, int executable);
   void share_code(HostThread& by, SharedCode& code);
+  // Maps the code where it belongs, from that descriptor of the process, which is closed.
+  void place_code(HostThread& by, SharedCode& code, uint64_t remote);
 
   HostThread thread_;
   std::shared_ptr<ProcessMemory> memory_;
   std::shared_ptr<SharedCode> code_;
   bool random_addresses_ = false;
+  uint64_t shared_ = 0;      // until install(): descriptor of code_
   uint64_t syscall_at_ = 0;  // where a syscall instruction can be executed
 };
 

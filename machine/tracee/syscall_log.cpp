@@ -64,13 +64,17 @@ bool SyscallLog::attach(HostProcess& process) {
     return false;
   }
   if (remote < 0) refuse(path_, static_cast<int>(-remote));
-  const int64_t got = process.remote_syscall(
-      SYS_mmap, {layout::kSyscallLog.start, 2 * kSize, PROT_READ | PROT_WRITE,
-                 MAP_SHARED | MAP_FIXED, static_cast<uint64_t>(remote), 0});
-  process.remote_syscall(SYS_close, {static_cast<uint64_t>(remote)});
-  if (got < 0) refuse(path_, static_cast<int>(-got));
+  const auto descriptor = static_cast<uint64_t>(remote);
   // All pages at once cost less than a fault at each. The other log's are for who needs it.
-  process.remote_syscall(SYS_madvise, {layout::kSyscallLog.start, kSize, MADV_POPULATE_WRITE});
+  std::array<RemoteCall, 3> calls{
+      {{SYS_mmap,
+        {layout::kSyscallLog.start, 2 * kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+         descriptor, 0},
+        0},
+       {SYS_madvise, {layout::kSyscallLog.start, kSize, MADV_POPULATE_WRITE}, 0},
+       {SYS_close, {descriptor}, 0}}};
+  process.remote_syscalls(process.thread(), calls);
+  if (calls[0].result < 0) refuse(path_, static_cast<int>(-calls[0].result));
   return true;
 }
 
@@ -97,8 +101,8 @@ void SyscallLog::turn(uint64_t first_event, HostProcess& process, HostThread& by
   clear(first_event);
   const uint64_t offset = log_ == first_ ? 0 : kSize;
   if (!turned_)
-    process.remote_syscall(by, SYS_madvise,
-                           {layout::kSyscallLog.start + offset, kSize, MADV_POPULATE_WRITE, 0, 0, 0});
+    process.remote_syscall(
+        by, SYS_madvise, {layout::kSyscallLog.start + offset, kSize, MADV_POPULATE_WRITE, 0, 0, 0});
   turned_ = true;
   __atomic_store_n(&first_->in_use, offset, __ATOMIC_RELEASE);
 }
