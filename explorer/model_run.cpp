@@ -33,13 +33,15 @@ std::string_view name(Verdict verdict) {
 CpuidTable cpuid_answers(const std::vector<Event>& recording) {
   CpuidTable table;
   for (const auto& event : recording) {
+    if (const auto* exec = std::get_if<event::Exec>(&event.body); exec && table.shown.empty())
+      table.shown = exec->cpuid;
     const auto* answer = std::get_if<event::Instruction>(&event.body);
     if (!answer || !event.registers ||
         answer->kind != static_cast<uint16_t>(translator::SpecialInstruction::cpuid))
       continue;
     const auto& r = *event.registers;
-    table[{static_cast<uint32_t>(r[Register::rax]), static_cast<uint32_t>(r[Register::rcx])}] =
-        *answer;
+    table.recorded[{static_cast<uint32_t>(r[Register::rax]),
+                    static_cast<uint32_t>(r[Register::rcx])}] = *answer;
   }
   return table;
 }

@@ -57,8 +57,11 @@ struct RunOutcome {
   std::vector<size_t> points_before_step;  // follow(): how many at each step of its schedule
 };
 
-// Answers that a run gives to cpuid, from the recording: by leaf and subleaf.
-using CpuidTable = std::map<std::pair<uint32_t, uint32_t>, event::Instruction>;
+// Answers that a run gives to cpuid, from the recording.
+struct CpuidTable {
+  std::vector<event::CpuidEntry> shown;                                  // without an event
+  std::map<std::pair<uint32_t, uint32_t>, event::Instruction> recorded;  // by leaf and subleaf
+};
 CpuidTable cpuid_answers(const std::vector<Event>& recording);
 
 // A guest with its model kernel, at some point of a run.

@@ -7,6 +7,7 @@
 #include "explorer/model_run.h"
 #include "machine/syscalls/effects.h"
 #include "machine/syscalls/table.h"
+#include "machine/tracee/cpu_features.h"
 
 namespace heddle {
 namespace {
@@ -152,9 +153,18 @@ ModelRun::Step ModelRun::special(TaskId task, const translator::ExitSite& site) 
     }
     case SpecialInstruction::cpuid: {
       const auto leaf = static_cast<uint32_t>(a.rax), subleaf = static_cast<uint32_t>(a.rcx);
-      auto it = cpuid_.find({leaf, subleaf});
-      if (it == cpuid_.end()) it = cpuid_.lower_bound({leaf, 0});
-      if (it == cpuid_.end() || it->first.first != leaf) {
+      if (const auto* shown = find_answer(cpuid_.shown, leaf, subleaf)) {
+        a.rax = shown->eax;
+        a.rbx = shown->ebx;
+        a.rcx = shown->ecx;
+        a.rdx = shown->edx;
+        guest.complete(task, a, site.length);
+        return Step::goes_on;
+      }
+      const auto& recorded = cpuid_.recorded;
+      auto it = recorded.find({leaf, subleaf});
+      if (it == recorded.end()) it = recorded.lower_bound({leaf, 0});
+      if (it == recorded.end() || it->first.first != leaf) {
         end(Verdict::infeasible, "cpuid leaf " + std::to_string(leaf) + " was not recorded");
         return Step::infeasible;
       }

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "machine/syscalls/robust_list.h"
+#include "machine/tracee/cpuid_table.h"
 #include "machine/tracee/saved_translations.h"
 #include "recorder/exec_snapshot.h"
 #include "recorder/recorder.h"
@@ -59,6 +60,7 @@ std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process, bool rec
   space->process.install();
   if (recorded) {
     hide_vdso(space->process);
+    place_cpuid_answers(space->process.memory(), cpuid_answers_);
     if (log_)
       space->logs = log_->attach(space->process);
     else
@@ -72,7 +74,8 @@ std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process, bool rec
     std::error_code error;
     const auto program = std::filesystem::read_symlink(
         "/proc/" + std::to_string(space->process.pid()) + "/exe", error);
-    if (!error) space->cache->keep_in(translations_of(options_.translations, program));
+    if (!error)
+      space->cache->keep_in(translations_of(options_.translations, program));
   }
   space->slots = {1};
   return space;
@@ -253,6 +256,7 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
   spdlog::debug("task {} executes {}", task.id, program.path);
   auto image = snapshot(task.host(), program, task.context.registers, trace_);
   image.cpu_features = shown_features(options_.cpu_features);
+  image.cpuid = cpuid_answers_;
   follow_image(task, image);
   append(task, std::move(image));
 }

@@ -40,6 +40,7 @@ Recorder::Recorder(const Program& program, const std::filesystem::path& trace_di
   first.place = {1, 0, task->context.registers[Register::rip], 0};
   auto image = snapshot(task->host(), program, task->context.registers, trace_);
   image.cpu_features = shown_features(options_.cpu_features);
+  image.cpuid = cpuid_answers_;
   image.blocked_signals = inherited.blocked;
   image.ignored_signals = inherited.ignored;
   follow_image(*task, image);

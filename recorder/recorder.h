@@ -180,6 +180,7 @@ class Recorder {
 
   RecordOptions options_;
   std::optional<HostProcess::Launch> launch_;  // until the first program is executed
+  const std::vector<event::CpuidEntry> cpuid_answers_ = startup_answers(options_.cpu_features);
   TraceWriter trace_;
   std::unique_ptr<SyscallLog> log_;
   pid_t root_ = 0;

@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "machine/syscalls/effects.h"
+#include "machine/tracee/cpuid_table.h"
 
 namespace heddle {
 namespace {
@@ -67,6 +68,7 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
     if (is_error(got)) refuse(got, "placing the log of system calls");
     give_answers({});
   }
+  place_cpuid_answers(process_.memory(), exec.cpuid);
   apply(exec.contents);
   brk_start_ = brk_ = exec.brk;
   cpu_ = std::make_unique<GuestCpu>(process_, cache_, process_.thread(), 1);

@@ -53,6 +53,14 @@ struct Reserved {
 
 namespace event {
 
+// The answer of one leaf and subleaf, or of all subleaves.
+struct CpuidEntry {
+  uint32_t leaf = 0, subleaf = 0;
+  bool any_subleaf = false;
+  uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
+  bool operator==(const CpuidEntry&) const = default;
+};
+
 // The process image after a successful execve: everything that the program can see.
 struct Exec {
   std::string path;
@@ -70,6 +78,8 @@ struct Exec {
   uint64_t ignored_signals = 0;
   // Instruction sets that the program was shown, as /proc/cpuinfo names them: a replay needs them.
   std::vector<std::string> cpu_features;
+  // What cpuid answers, wherever no Instruction event says so.
+  std::vector<CpuidEntry> cpuid;
   bool operator==(const Exec&) const = default;
 };
 

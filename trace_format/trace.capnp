@@ -66,6 +66,17 @@ struct Exec {
   blockedSignals @10 :UInt64;
   ignoredSignals @11 :UInt64;
   cpuFeatures @12 :List(Text);
+  cpuid @13 :List(CpuidAnswer);
+}
+
+struct CpuidAnswer {
+  leaf @0 :UInt32;
+  subleaf @1 :UInt32;
+  anySubleaf @2 :Bool;
+  eax @3 :UInt32;
+  ebx @4 :UInt32;
+  ecx @5 :UInt32;
+  edx @6 :UInt32;
 }
 
 struct Syscall {

@@ -103,6 +103,16 @@ struct Encoder {
     o.setIgnoredSignals(e.ignored_signals);
     auto features = o.initCpuFeatures(static_cast<unsigned>(e.cpu_features.size()));
     for (unsigned i = 0; i < e.cpu_features.size(); ++i) features.set(i, e.cpu_features[i]);
+    auto answers = o.initCpuid(static_cast<unsigned>(e.cpuid.size()));
+    for (unsigned i = 0; i < e.cpuid.size(); ++i) {
+      answers[i].setLeaf(e.cpuid[i].leaf);
+      answers[i].setSubleaf(e.cpuid[i].subleaf);
+      answers[i].setAnySubleaf(e.cpuid[i].any_subleaf);
+      answers[i].setEax(e.cpuid[i].eax);
+      answers[i].setEbx(e.cpuid[i].ebx);
+      answers[i].setEcx(e.cpuid[i].ecx);
+      answers[i].setEdx(e.cpuid[i].edx);
+    }
   }
   void operator()(const event::Syscall& e) {
     auto o = out.initSyscall();
@@ -180,6 +190,9 @@ EventBody take_body(wire::Event::Body::Reader in) {
       e.blocked_signals = i.getBlockedSignals();
       e.ignored_signals = i.getIgnoredSignals();
       for (const auto f : i.getCpuFeatures()) e.cpu_features.emplace_back(f.cStr());
+      for (const auto a : i.getCpuid())
+        e.cpuid.push_back({a.getLeaf(), a.getSubleaf(), a.getAnySubleaf(), a.getEax(), a.getEbx(),
+                           a.getEcx(), a.getEdx()});
       return e;
     }
     case wire::Event::Body::SYSCALL: {

@@ -1,4 +1,5 @@
-/* Where translated code goes that has no translation to go to. Asks the thread of the supervisor
+/* Where translated code goes that has no translation to go to, or comes to a cpuid instruction or
+ * the end of a counter. A miss asks the thread of the supervisor
  * that watches the hot state, and stops for the supervisor itself if that does not answer.
  *
  * Freestanding, like runtime.c: copied to layout::kMissCode of another process. No register but
@@ -46,6 +47,39 @@ __asm__(
     ".hidden heddle_runtime_miss_stop\n"
     "heddle_runtime_miss_stop:\n"
     "int3\n"
+    /* cpuid: rdx holds the address behind it, the guest's rdx is in cpuid_rdx. */
+    ".globl heddle_runtime_cpuid\n"
+    ".hidden heddle_runtime_cpuid\n"
+    "heddle_runtime_cpuid:\n"
+    "mov %rdx, 0x700000e0\n" /* cpuid_return */
+    "mov %rax, %gs:0x90\n  mov %rcx, %gs:0x98\n"
+    "mov %rbx, %gs:0xa8\n  mov %rsp, %gs:0xb0\n"
+    "mov %gs:0x110, %rsp\n" /* host_stack_top */
+    "pushfq\n"
+    "popq %gs:0x120\n"        /* saved_flags */
+    "mov $0x60710000, %edx\n" /* layout::kCpuidTable: count */
+    "mov (%rdx), %rbx\n"
+    "1: test %rbx, %rbx\n"
+    "jz 3f\n"
+    "dec %rbx\n"
+    "add $0x20, %rdx\n"
+    "cmp %eax, (%rdx)\n"
+    "jne 1b\n"
+    "cmpl $0, 8(%rdx)\n" /* any_subleaf */
+    "jne 2f\n"
+    "cmp %ecx, 4(%rdx)\n"
+    "jne 1b\n"
+    "2: mov 0x10(%rdx), %eax\n mov 0x14(%rdx), %ebx\n"
+    "mov 0x18(%rdx), %ecx\n    mov 0x1c(%rdx), %edx\n"
+    "pushq %gs:0x120\n popfq\n"
+    "mov %gs:0xb0, %rsp\n"
+    "jmp *0x700000e0\n"
+    "3: decq 0x700000e0\n" /* to its exit */
+    "pushq %gs:0x120\n popfq\n"
+    "mov %gs:0x90, %rax\n mov %gs:0xa8, %rbx\n"
+    "mov %gs:0x98, %rcx\n mov 0x700000e8, %rdx\n" /* cpuid_rdx */
+    "mov %gs:0xb0, %rsp\n"
+    "jmp *0x700000e0\n"
     /* A counter is used up. */
     ".globl heddle_runtime_budget\n"
     ".hidden heddle_runtime_budget\n"

@@ -17,6 +17,7 @@ extern const uint8_t heddle_runtime_lookup_miss[];
 extern const uint8_t heddle_runtime_return_miss[];
 extern const uint8_t heddle_runtime_link_miss[];
 extern const uint8_t heddle_runtime_miss_stop[];
+extern const uint8_t heddle_runtime_cpuid[];
 extern const uint8_t heddle_runtime_budget[];
 extern const uint8_t heddle_runtime_budget_stop[];
 extern const uint8_t heddle_runtime_misses_end[];
@@ -75,6 +76,19 @@ uint64_t return_miss() {
 
 uint64_t link_miss() {
   return static_cast<uint64_t>(heddle_runtime_link_miss - heddle_runtime_lookup_miss);
+}
+
+static_assert(offsetof(heddle_hot_state, cpuid_entry) == HEDDLE_HOT_CPUID_ENTRY);
+static_assert(offsetof(heddle_hot_state, cpuid_return) == 0xe0);
+static_assert(offsetof(heddle_hot_state, cpuid_rdx) == HEDDLE_HOT_CPUID_RDX);
+static_assert(offsetof(heddle_cpuid_answer, any_subleaf) == 8);
+static_assert(offsetof(heddle_cpuid_answer, eax) == 0x10);
+static_assert(sizeof(heddle_cpuid_answer) == 0x20);
+static_assert(offsetof(heddle_cpuid_table, answers) == sizeof(heddle_cpuid_answer));
+static_assert(sizeof(heddle_cpuid_table) == 0x1000);
+
+uint64_t cpuid() {
+  return static_cast<uint64_t>(heddle_runtime_cpuid - heddle_runtime_lookup_miss);
 }
 
 uint64_t budget() {

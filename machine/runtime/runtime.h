@@ -34,5 +34,6 @@ uint64_t miss_stop();
 // left.
 uint64_t budget();
 uint64_t budget_stop();
+uint64_t cpuid();  // where a cpuid instruction goes
 
 }  // namespace heddle::runtime

@@ -82,7 +82,10 @@ struct heddle_hot_state {
   uint64_t budget_on;    /* 0x88 where it goes on, if there are ticks left */
   int64_t ticks_end; /* 0x90 the tick that takes the budget exit, counted from the task's first */
   int64_t ticks_given[HEDDLE_COUNTERS]; /* 0x98 the counters when they were last filled */
-  uint64_t unused[5];
+  uint64_t cpuid_entry;                 /* 0xd8 where a cpuid instruction goes */
+  uint64_t cpuid_return; /* 0xe0 host address behind it; its exit is the byte in front */
+  uint64_t cpuid_rdx;    /* 0xe8 the guest's, until it is answered */
+  uint64_t unused[2];
   /* 0x100 Counters of fast translations besides ticks_left: ticks that follow each other take
    * different ones, since a load waits for the store that it follows. */
   int64_t ticks_more[HEDDLE_COUNTERS - 1];
@@ -96,6 +99,8 @@ enum {
   HEDDLE_HOT_MISS_REQUEST = 0x40,
   HEDDLE_HOT_BUDGET_ENTRY = 0x78,
   HEDDLE_HOT_BUDGET_SITE = 0x80,
+  HEDDLE_HOT_CPUID_ENTRY = 0xd8,
+  HEDDLE_HOT_CPUID_RDX = 0xe8,
   HEDDLE_HOT_TICKS_MORE = 0x100
 };
 enum { HEDDLE_MISS_LOOKUP = 1, HEDDLE_MISS_RETURN = 2 };
@@ -119,6 +124,20 @@ enum {
   /* Of heddle_resident_state (machine/resident/resident_state.h), where an exit is a jump. */
   HEDDLE_STATE_EXIT = 0x438,
   HEDDLE_STATE_EXIT_ENTRY = 0x440
+};
+
+/* What cpuid answers, in layout::kCpuidTable. A leaf that is not there stops for the supervisor. */
+struct heddle_cpuid_answer {
+  uint32_t leaf;
+  uint32_t subleaf;
+  uint32_t any_subleaf; /* 1: whatever the subleaf */
+  uint32_t unused;
+  uint32_t eax, ebx, ecx, edx;
+};
+struct heddle_cpuid_table {
+  uint64_t count;
+  uint64_t unused[3];
+  struct heddle_cpuid_answer answers[127];
 };
 
 /* heddle_access_entry::kind of a watched call; the other kinds are heddle::AccessKind's. */

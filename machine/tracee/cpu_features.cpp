@@ -3,6 +3,8 @@
 #include <cpuid.h>
 
 #include <algorithm>
+#include <array>
+#include <map>
 
 namespace heddle {
 namespace {
@@ -49,9 +51,12 @@ constexpr Feature kAvx[] = {
     {"vpclmulqdq", 7, 0, Output::ecx, 10}, {"avx_vnni", 7, 1, Output::eax, 4},
 };
 
+// Each asked for once: a hypervisor answers.
 CpuidAnswer native(uint32_t leaf, uint32_t subleaf) {
-  CpuidAnswer a;
-  __cpuid_count(leaf, subleaf, a.eax, a.ebx, a.ecx, a.edx);
+  thread_local std::map<std::pair<uint32_t, uint32_t>, CpuidAnswer> known;
+  const auto [at, fresh] = known.try_emplace({leaf, subleaf});
+  CpuidAnswer& a = at->second;
+  if (fresh) __cpuid_count(leaf, subleaf, a.eax, a.ebx, a.ecx, a.edx);
   return a;
 }
 
@@ -110,8 +115,23 @@ uint32_t shown(CpuFeatures features, uint32_t leaf, uint32_t subleaf, Output whi
 }  // namespace
 
 CpuidAnswer cpuid(CpuFeatures features, uint32_t leaf, uint32_t subleaf) {
-  CpuidAnswer a = native(leaf, subleaf);
+  if (leaf == 0xf || leaf == 0x10) return {};   // monitoring and allocation of resources
+  if (leaf == 0x12) return {};                  // SGX
+  if (leaf == 0x14) return {};                  // processor trace
+  if (leaf == 0x19) return {};                  // key locker
+  if (leaf == 0x1c) return {};                  // last branch records
+  if (leaf == 0x1d || leaf == 0x1e) return {};  // tiles
+  if (leaf == 0x23) return {};                  // performance counters
+  if (leaf == 0x24) return {};                  // AVX10
   const bool avx = shows_avx(features);
+  if (leaf == 0xd) {  // XSAVE: legacy area, header and AVX's, in both formats
+    if (!avx) return {};
+    if (subleaf == 0) return {static_cast<uint32_t>(kXcr0), 832, 832, 0};
+    if (subleaf == 1) return {7, 832, 0, 0};  // XSAVEOPT, XSAVEC, XGETBV with ecx = 1
+    if (subleaf == 2) return {256, 576, 0, 0};
+    return {};
+  }
+  CpuidAnswer a = native(leaf, subleaf);
   // Most leaves have no subleaves, and ecx may be anything.
   const auto only = [&](Output which) {
     return shown(features, leaf, leaf == 7 ? subleaf : 0, which);
@@ -138,23 +158,6 @@ CpuidAnswer cpuid(CpuFeatures features, uint32_t leaf, uint32_t subleaf) {
     case 0x1f:
       a.edx = 0;  // x2APIC id
       break;
-    case 0xd:  // XSAVE: legacy area, header and AVX's, in both formats
-      if (!avx) return {};
-      if (subleaf == 0) return {static_cast<uint32_t>(kXcr0), 832, 832, 0};
-      if (subleaf == 1) return {7, 832, 0, 0};  // XSAVEOPT, XSAVEC, XGETBV with ecx = 1
-      if (subleaf == 2) return {256, 576, 0, 0};
-      return {};
-    case 0xf:  // monitoring and allocation of resources
-    case 0x10:
-    case 0x12:  // SGX
-    case 0x14:  // processor trace
-    case 0x19:  // key locker
-    case 0x1c:  // last branch records
-    case 0x1d:  // tiles
-    case 0x1e:
-    case 0x23:  // performance counters
-    case 0x24:  // AVX10
-      return {};
     case 0x80000001:
       a.ebx = 0;
       a.ecx &= only(Output::ecx) | 0x2;  // cmp_legacy
@@ -169,6 +172,38 @@ CpuidAnswer cpuid(CpuFeatures features, uint32_t leaf, uint32_t subleaf) {
       break;
   }
   return a;
+}
+
+std::vector<event::CpuidEntry> startup_answers(CpuFeatures features) {
+  std::vector<event::CpuidEntry> answers;
+  const auto add = [&](uint32_t leaf, uint32_t subleaf, bool any) {
+    const auto a = cpuid(features, leaf, subleaf);
+    answers.push_back({leaf, subleaf, any, a.eax, a.ebx, a.ecx, a.edx});
+  };
+  constexpr uint32_t kExtended = 0x8000'0000;
+  const auto vendor = cpuid(features, 0, 0);
+  const uint32_t last = cpuid(features, kExtended, 0).eax;
+  for (const uint32_t leaf : {0u, 1u, 0x14u, 0x19u}) add(leaf, 0, true);
+  for (uint32_t leaf = kExtended; leaf <= std::min(last, kExtended + 8); ++leaf) add(leaf, 0, true);
+  for (const uint32_t subleaf : {0u, 1u}) add(7, subleaf, false);
+  for (const uint32_t subleaf : {0u, 1u, 2u}) add(0xd, subleaf, false);
+  // Caches and, of Intel's, translation buffers.
+  const bool intel = vendor.ebx == signature_INTEL_ebx;
+  if (intel) add(2, 0, true);
+  const uint32_t caches = intel ? 4 : 0x8000'001d;
+  for (uint32_t subleaf = 0; subleaf < 5 && (intel || last >= caches); ++subleaf) {
+    add(caches, subleaf, false);
+    if ((answers.back().eax & 31) == 0) break;  // there are no more
+  }
+  return answers;
+}
+
+const event::CpuidEntry* find_answer(std::span<const event::CpuidEntry> answers, uint32_t leaf,
+                                     uint32_t subleaf) {
+  const auto at = std::ranges::find_if(answers, [&](const event::CpuidEntry& e) {
+    return e.leaf == leaf && (e.any_subleaf || e.subleaf == subleaf);
+  });
+  return at == answers.end() ? nullptr : &*at;
 }
 
 std::vector<std::string> shown_features(CpuFeatures features) {

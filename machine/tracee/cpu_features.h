@@ -2,8 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
+
+#include "trace_format/event.h"
 
 namespace heddle {
 
@@ -22,6 +25,13 @@ struct CpuidAnswer {
 // heddle does not run and what `features` leaves out. Bits: Intel SDM vol. 2A, CPUID; AMD APM vol.
 // 3, appendix E.
 CpuidAnswer cpuid(CpuFeatures features, uint32_t leaf, uint32_t subleaf);
+
+// The same of the leaves that programs ask for as they start: few, since asking the processor of a
+// virtual machine takes microseconds.
+std::vector<event::CpuidEntry> startup_answers(CpuFeatures features);
+// That leaf's among them, or null.
+const event::CpuidEntry* find_answer(std::span<const event::CpuidEntry> answers, uint32_t leaf,
+                                     uint32_t subleaf);
 
 // Names, as /proc/cpuinfo has them, of the instruction sets that cpuid() shows.
 std::vector<std::string> shown_features(CpuFeatures features);

@@ -346,9 +346,10 @@ void HostProcess::install() {
 
   map(layout::kScratch, PROT_READ | PROT_WRITE, kAnonymous, ~0ull);
   std::vector<RemoteCall> calls;
-  for (const auto& range : {layout::kTaskStates, layout::kRuntimeData})
+  for (const auto& range : {layout::kTaskStates, layout::kRuntimeData, layout::kCpuidTable})
     calls.push_back(map_call(range.start, range.size, PROT_READ | PROT_WRITE, kAnonymous, ~0ull));
   make(thread_, calls);
+  static_assert(sizeof(heddle_cpuid_table) <= layout::kCpuidTable.size);
   static_assert(sizeof(heddle_runtime_data) <= layout::kRuntimeData.size);
   static_assert(offsetof(heddle_runtime_data, served) == 0);
   const auto& served = served_calls();
@@ -413,6 +414,7 @@ void SharedCode::map(int fd) {
   madvise(base, kHotAt + layout::kHotStateSize, MADV_POPULATE_WRITE);
   hot->miss_entry = layout::kMissCode + runtime::link_miss();
   hot->budget_entry = layout::kMissCode + runtime::budget();
+  hot->cpuid_entry = layout::kMissCode + runtime::cpuid();
   std::fill_n(reinterpret_cast<uint64_t*>(lookup), layout::kLookupTable.size / sizeof(uint64_t),
               lookup_miss);
   std::fill_n(reinterpret_cast<uint64_t*>(returns), layout::kReturnTable.size / sizeof(uint64_t),

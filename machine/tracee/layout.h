@@ -22,6 +22,7 @@ inline constexpr uint64_t kRuntimeCode = kRuntimeText.start + 0x100;  // the run
 inline constexpr uint64_t kMissCode = kRuntimeText.start + 0x8000;
 inline constexpr Range kSyscallLog{0x6020'0000, 0x40'0000};
 inline constexpr Range kRuntimeData{0x6070'0000, 0x4000};    // struct heddle_runtime_data
+inline constexpr Range kCpuidTable{0x6071'0000, 0x1000};     // struct heddle_cpuid_table
 inline constexpr Range kNativeClock{0x6080'0000, 0x2'0000};  // the vDSO and what it reads
 inline constexpr Range kAccessLog{0x6100'0000, 0x100'0000};
 // Bytes of it that are used: what a processor's cache holds. What follows is the guard.

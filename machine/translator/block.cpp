@@ -254,6 +254,10 @@ bool Block::instruction(const Instruction& in) {
     return false;
   }
   if (const auto which = special_instruction(in)) {
+    if (*which == SpecialInstruction::cpuid && !options_.resident) {
+      cpuid(in);
+      return true;
+    }
     special(in, *which);
     return false;
   }
@@ -395,6 +399,16 @@ void Block::special(const Instruction& in, SpecialInstruction which) {
     site.special_operand = general_register(in.operands[0].reg.value).value_or(Register::rax);
     site.special_size = static_cast<uint8_t>(in.operands[0].size / 8);
   }
+}
+
+// Answered by the runtime (machine/runtime/misses.c), which comes back behind the exit, or to it
+// where it knows no answer.
+void Block::cpuid(const Instruction& in) {
+  origin(in.pc);
+  hot_store(Register::rdx, HEDDLE_HOT_CPUID_RDX);
+  bytes({0x48, 0x8d, 0x15, 7, 0, 0, 0});  // lea rdx, [rip + 7]: over the jump and the int3
+  hot({0xff}, 4, HEDDLE_HOT_CPUID_ENTRY);
+  special(in, SpecialInstruction::cpuid);
 }
 
 void Block::syscall(const Instruction& in) {

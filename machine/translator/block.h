@@ -34,6 +34,7 @@ class Block {
   std::optional<uint64_t> far_address(const Instruction& in) const;
   void hide_x87_pointers(const Instruction& in);
   void special(const Instruction& in, SpecialInstruction which);
+  void cpuid(const Instruction& in);
   void syscall(const Instruction& in);
   std::optional<uint32_t> entry_inside(uint64_t pc, bool lent) const;
   Translation finish();
