@@ -75,7 +75,7 @@ std::shared_ptr<RecordedSpace> Recorder::new_space(HostProcess process, bool rec
     const auto program = std::filesystem::read_symlink(
         "/proc/" + std::to_string(space->process.pid()) + "/exe", error);
     if (!error)
-      space->cache->keep_in(translations_of(options_.translations, program));
+      space->cache->keep_in(translations_of(options_.translations, program), space->process);
   }
   space->slots = {1};
   return space;

@@ -41,6 +41,8 @@ class Guest {
   ProcessMemory& memory() { return process_.memory(); }
   GuestCpu& cpu() { return *cpu_; }
   CodeCache& cache() { return *cache_; }
+  // See CodeCache::keep_in.
+  void keep_translations(std::filesystem::path file) { cache_->keep_in(std::move(file), process_); }
   // With Options::filter; null: none.
   LineTable* lines() { return lines_.get(); }
   // From now on its code is translated with these options. No task is inside of an instruction.

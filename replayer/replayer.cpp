@@ -71,7 +71,7 @@ Replayer::Replayer(const Event& exec, PinnedFiles files, OutputSink output,
 void Replayer::keep_translations(const event::Exec& image) {
   for (const auto& mapping : image.mappings) {
     if (!mapping.file) continue;
-    guest().cache().keep_in(translations_of(translations_, mapping.path));
+    guest().keep_translations(translations_of(translations_, mapping.path));
     return;
   }
 }

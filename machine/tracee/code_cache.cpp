@@ -57,12 +57,14 @@ CodeCache::~CodeCache() {
   }
 }
 
-void CodeCache::keep_in(std::filesystem::path file) {
+void CodeCache::keep_in(std::filesystem::path file, HostProcess& process) {
   Lock lock(mutex_);
   kept_in_ = std::move(file);
   if (kept_in_.empty()) return;
-  saved_ = SavedTranslations::read(kept_in_, options_, *code_);
-  if (saved_) next_ = saved_->used();
+  saved_ = SavedTranslations::read(kept_in_, options_, process);
+  if (!saved_) return;
+  for (size_t i = 0; i < next_.size(); ++i)
+    next_[i] = std::max(saved_->used()[i], code_->own_end[i]);
 }
 
 uint8_t* CodeCache::writable(uint64_t host) const {
@@ -73,7 +75,7 @@ uint8_t* CodeCache::writable(uint64_t host) const {
 }
 
 void CodeCache::store(uint64_t host, uint64_t value) {
-  std::memcpy(writable(host), &value, sizeof value);
+  code_->write(host, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
 }
 
 // Does nothing where the target is in another arena: the link exit leads there.
@@ -81,7 +83,7 @@ void CodeCache::patch(uint64_t field, uint64_t target) {
   const auto displacement = static_cast<int64_t>(target - (field + 4));
   if (displacement != static_cast<int32_t>(displacement)) return;
   const auto value = static_cast<int32_t>(displacement);
-  std::memcpy(writable(field), &value, sizeof value);
+  code_->write(field, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
 }
 
 PageSource CodeCache::source(const GuestMemory& memory) {
@@ -182,19 +184,62 @@ bool CodeCache::known(uint64_t pc, bool lent) const {
   return find(key).has_value();
 }
 
-// `host`: the block's.
+// The table's entry, which leads to the first of an index.
+uint64_t* CodeCache::pad_entry(uint16_t index, bool returns) const {
+  return reinterpret_cast<uint64_t*>(returns ? code_->returns : code_->lookup) + index;
+}
+
+// All pads of an index, the saved ones too.
+std::vector<CodeCache::Pad>& CodeCache::pads(uint16_t index, bool returns) {
+  const auto [at, fresh] = pads_[returns].try_emplace(index);
+  if (fresh && saved_)
+    for (const auto& pad : saved_->pads_in_use(index, returns))
+      at->second.push_back({pad.pc, pad.host + pad.landing.offset, pad.host + pad.landing.next});
+  return at->second;
+}
+
+// `host`: the block's. It becomes the first of its index, so that no other is written: the guest
+// may be there.
 void CodeCache::add_pad(uint64_t pc, uint64_t host, const translator::Landing& landing) {
-  auto& pads = pads_[landing.returns][static_cast<uint16_t>(pc)];
+  auto& all = pads(static_cast<uint16_t>(pc), landing.returns);
+  uint64_t* first = pad_entry(static_cast<uint16_t>(pc), landing.returns);
   const Pad pad{pc, host + landing.offset, host + landing.next};
-  pads.insert(pads.begin(), pad);
-  chain_pads(pc, landing.returns);
+  store(pad.next, *first);
+  all.insert(all.begin(), pad);
+  *first = pad.host;
+}
+
+// They lead to each other already.
+void CodeCache::use_saved_pads(uint32_t cluster) {
+  const auto saved = saved_->pads(cluster);
+  for (auto pad = saved.begin(); pad != saved.end();) {
+    const uint16_t index = pad->index();
+    const bool returns = pad->landing.returns;
+    const auto end = std::find_if(pad, saved.end(), [&](const auto& other) {
+      return other.index() != index || other.landing.returns != returns;
+    });
+    uint64_t* first = pad_entry(index, returns);
+    if (*first != (returns ? code_->return_miss : code_->lookup_miss) ||
+        pads_[returns].contains(index)) {
+      auto& all = pads(index, returns);
+      const auto last = std::prev(end);
+      store(last->host + last->landing.next, *first);
+      for (auto in = end; in != pad;) {
+        --in;
+        all.insert(all.begin(),
+                   {in->pc, in->host + in->landing.offset, in->host + in->landing.next});
+      }
+    }
+    *first = pad->host + pad->landing.offset;
+    pad = end;
+  }
 }
 
 void CodeCache::remove_pad(uint64_t pc) {
   for (const bool returns : {false, true}) {
-    const auto found = pads_[returns].find(static_cast<uint16_t>(pc));
-    if (found == pads_[returns].end()) continue;
-    std::erase_if(found->second, [&](const Pad& pad) { return pad.pc == pc; });
+    if (!has_pad(pc, returns)) continue;
+    std::erase_if(pads(static_cast<uint16_t>(pc), returns),
+                  [&](const Pad& pad) { return pad.pc == pc; });
     chain_pads(pc, returns);
   }
 }
@@ -203,18 +248,18 @@ void CodeCache::remove_pad(uint64_t pc) {
 void CodeCache::chain_pads(uint64_t pc, bool returns) {
   const uint64_t miss = returns ? code_->return_miss : code_->lookup_miss;
   const auto index = static_cast<uint16_t>(pc);
-  const auto& pads = pads_[returns].at(index);
-  for (size_t i = 0; i < pads.size(); ++i)
-    store(pads[i].next, i + 1 < pads.size() ? pads[i + 1].host : miss);
-  const uint64_t first = pads.empty() ? miss : pads.front().host;
-  std::memcpy((returns ? code_->returns : code_->lookup) + index * sizeof first, &first,
-              sizeof first);
+  const auto& all = pads(index, returns);
+  for (size_t i = 0; i < all.size(); ++i)
+    store(all[i].next, i + 1 < all.size() ? all[i + 1].host : miss);
+  *pad_entry(index, returns) = all.empty() ? miss : all.front().host;
 }
 
 bool CodeCache::has_pad(uint64_t pc, bool returns) const {
-  const auto pads = pads_[returns].find(static_cast<uint16_t>(pc));
-  return pads != pads_[returns].end() &&
-         std::ranges::any_of(pads->second, [&](const Pad& pad) { return pad.pc == pc; });
+  const auto index = static_cast<uint16_t>(pc);
+  if (const auto known = pads_[returns].find(index); known != pads_[returns].end())
+    return std::ranges::any_of(known->second, [&](const Pad& pad) { return pad.pc == pc; });
+  return saved_ && std::ranges::any_of(saved_->pads_in_use(index, returns),
+                                       [&](const auto& pad) { return pad.pc == pc; });
 }
 
 std::optional<uint64_t> CodeCache::find(uint64_t key) const {
@@ -227,9 +272,8 @@ std::optional<uint64_t> CodeCache::find_saved(uint64_t key, const GuestMemory& m
   if (!saved_) return std::nullopt;
   const auto cluster = saved_->candidate(key);
   if (!cluster || !saved_->verify(*cluster, memory, epoch_, hashes_)) return std::nullopt;
-  const auto pads = saved_->pads(*cluster);
-  for (auto& of_kind : pads_) of_kind.reserve(of_kind.size() + pads.size());
-  for (const auto& pad : pads) add_pad(pad.pc, pad.host, pad.landing);
+  use_saved_pads(*cluster);
+  saved_->use(*cluster);
   return saved_->find(key);
 }
 
@@ -297,7 +341,7 @@ uint64_t CodeCache::enter_pad(uint64_t pc, bool returns, const GuestMemory& memo
       }
     }
   }
-  return pads_[returns].at(static_cast<uint16_t>(pc)).front().host;
+  return *pad_entry(static_cast<uint16_t>(pc), returns);
 }
 
 uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
@@ -461,6 +505,7 @@ void CodeCache::invalidate(uint64_t start, uint64_t size) {
   // Blocks that were saved become like others first.
   if (saved_) {
     for (const uint32_t cluster : saved_->in_use(start, end)) {
+      for (const auto& pad : saved_->pads(cluster)) pads(pad.index(), pad.landing.returns);
       for (const auto& [key, entry] : saved_->entries(cluster))
         if (!by_entry_.contains(key)) know(key, entry);
       for (const Block* block : saved_->take(cluster))

@@ -94,7 +94,8 @@ class CodeCache final : private translator::KnownEntries {
   // module once it is found to have the same code. Before anything is translated. In the end what
   // may be taken over is written there, unless little is new. A file that is damaged or of another
   // heddle is as none; errors are ignored: it is only a cache.
-  void keep_in(std::filesystem::path file);
+  // `process` has the cache's code.
+  void keep_in(std::filesystem::path file, HostProcess& process);
 
   uint64_t translated_instructions() const { return instructions_; }
 
@@ -126,6 +127,9 @@ class CodeCache final : private translator::KnownEntries {
   void add_links(const Block* block);
   using Pads = std::unordered_map<uint16_t, std::vector<Pad>>;
   uint64_t enter_pad(uint64_t pc, bool returns, const GuestMemory& memory);
+  std::vector<Pad>& pads(uint16_t index, bool returns);
+  uint64_t* pad_entry(uint16_t index, bool returns) const;
+  void use_saved_pads(uint32_t cluster);
   void add_pad(uint64_t pc, uint64_t host, const translator::Landing& landing);
   void chain_pads(uint64_t pc, bool returns);
   void remove_pad(uint64_t pc);
@@ -152,7 +156,8 @@ class CodeCache final : private translator::KnownEntries {
   std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // guest page -> live entries
   std::unordered_map<uint64_t, uint64_t> splits_;  // guest pc -> host address of phase 1
   std::unordered_map<uint64_t, std::vector<Incoming>> incoming_;  // by target entry, linked or not
-  // By index, the first first: of jumps and calls, and of returns.
+  // By index, the first first: of jumps and calls, and of returns. An index that is not there has
+  // the pads of one of the saved clusters at most.
   std::array<Pads, 2> pads_;
   PageHashes hashes_;     // of the guest's code that was translated
   uint64_t epoch_ = 1;    // of GuestMemory::executable

@@ -11,13 +11,14 @@
 #include <algorithm>
 #include <cstring>
 #include <set>
+#include <tuple>
 
 #include "machine/tracee/code_cache.h"
 
 namespace heddle {
 namespace {
 
-constexpr uint64_t kMagic = 0x3173'6e61'7274'6468;  // "hdtrans1"
+constexpr uint64_t kMagic = 0x3273'6e61'7274'6468;  // "hdtrans2"
 constexpr size_t kArenas = layout::kArenas.size();
 
 struct SavedBlock {
@@ -43,6 +44,7 @@ struct Page {
 
 struct Cluster {
   uint32_t pages, page_count;
+  uint32_t pads, pad_count;
 };
 
 struct Section {
@@ -56,7 +58,7 @@ struct Header {
   uint64_t options;
   std::array<uint64_t, kArenas> used;
   Section blocks, exits, links, origins, inner, splits, indirects, entries, clusters, pages, pads;
-  std::array<Section, kArenas> code;
+  std::array<Section, kArenas> code;  // at multiples of the page size
 };
 
 uint64_t options_hash(const translator::Options& options) {
@@ -92,6 +94,17 @@ uint64_t own_build() {
   }();
   return id;
 }
+
+// Landing pads that lead to each other: those of one kind and index.
+template <typename Pad>
+std::pair<bool, uint16_t> chain_of(const Pad& pad) {
+  return {pad.landing.returns, pad.index()};
+}
+
+struct Close {
+  int fd;
+  ~Close() { close(fd); }
+};
 
 }  // namespace
 
@@ -129,9 +142,10 @@ SavedTranslations::~SavedTranslations() = default;
 
 std::unique_ptr<SavedTranslations> SavedTranslations::read(const std::string& path,
                                                            const translator::Options& options,
-                                                           const SharedCode& code) {
+                                                           HostProcess& process) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return nullptr;
+  const Close close_it{fd};
   struct stat status {};
   auto file = std::make_unique<File>();
   if (fstat(fd, &status) == 0 && static_cast<size_t>(status.st_size) >= sizeof(Header)) {
@@ -139,7 +153,6 @@ std::unique_ptr<SavedTranslations> SavedTranslations::read(const std::string& pa
     void* at = mmap(nullptr, file->size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
     if (at != MAP_FAILED) file->data = static_cast<const uint8_t*>(at);
   }
-  close(fd);
   if (!file->data) return nullptr;
   const Header& header = file->header();
   constexpr size_t kChecked = offsetof(Header, build);
@@ -147,12 +160,17 @@ std::unique_ptr<SavedTranslations> SavedTranslations::read(const std::string& pa
       header.options != options_hash(options) ||
       header.checksum != XXH3_64bits(file->data + kChecked, file->size - kChecked))
     return nullptr;
-  for (size_t i = 0; i < kArenas; ++i) {
-    const auto bytes = file->array<uint8_t>(header.code[i]);
-    if (bytes.empty()) continue;
-    uint8_t* to = code.arenas[i] + layout::kHotStateSize;
-    madvise(to, bytes.size(), MADV_POPULATE_WRITE);  // or by faults
-    std::memcpy(to, bytes.data(), bytes.size());
+  std::array<HostProcess::FilePart, kArenas> parts;
+  for (size_t i = 0; i < kArenas; ++i) parts[i] = {header.code[i].offset, header.code[i].count};
+  if (!process.map_translations(path, fd, parts)) {
+    const auto code = process.shared_code();
+    for (size_t i = 0; i < kArenas; ++i) {
+      const auto bytes = file->array<uint8_t>(header.code[i]);
+      if (bytes.empty()) continue;
+      uint8_t* to = code->arenas[i] + layout::kHotStateSize;
+      madvise(to, bytes.size(), MADV_POPULATE_WRITE);  // or by faults
+      std::memcpy(to, bytes.data(), bytes.size());
+    }
   }
   std::unique_ptr<SavedTranslations> saved(new SavedTranslations);
   saved->states_.resize(file->clusters().size(), State::unknown);
@@ -231,17 +249,31 @@ bool SavedTranslations::verify(uint32_t cluster, const GuestMemory& memory, uint
              hash_of_page(std::span(bytes).subspan(k * 0x1000, 0x1000)) == pages[i + k].hash;
     i += run;
   }
-  states_[cluster] = same ? State::in_use : State::out_of_use;
+  if (!same) states_[cluster] = State::out_of_use;
   if (same)
     for (const auto& page : pages) hashes.try_emplace(page.page, PageHash{page.hash, false});
   return same;
 }
 
-std::vector<SavedTranslations::Pad> SavedTranslations::pads(uint32_t cluster) const {
-  std::vector<Pad> out;
-  for (const auto& pad : file_->array<Pad>(file_->header().pads))
-    if (pad.cluster == cluster) out.push_back(pad);
-  return out;
+void SavedTranslations::use(uint32_t cluster) {
+  states_[cluster] = State::in_use;
+}
+
+std::span<const SavedTranslations::Pad> SavedTranslations::pads(uint32_t cluster) const {
+  const Cluster& in = file_->clusters()[cluster];
+  return file_->array<Pad>(file_->header().pads).subspan(in.pads, in.pad_count);
+}
+
+std::vector<SavedTranslations::Pad> SavedTranslations::pads_in_use(uint16_t index,
+                                                                   bool returns) const {
+  std::vector<Pad> found;
+  for (uint32_t i = 0; i < states_.size(); ++i) {
+    if (states_[i] != State::in_use) continue;
+    const auto all =
+        std::ranges::equal_range(pads(i), std::pair(returns, index), {}, chain_of<Pad>);
+    found.insert(found.end(), all.begin(), all.end());
+  }
+  return found;
 }
 
 const Block* SavedTranslations::block_at(uint64_t host) {
@@ -289,8 +321,8 @@ class Writer {
  public:
   Writer() : data_(sizeof(Header)) {}
   template <typename T>
-  Section add(const std::vector<T>& values) {
-    data_.resize((data_.size() + 15) & ~size_t{15});
+  Section add(const std::vector<T>& values, size_t alignment = 16) {
+    data_.resize((data_.size() + alignment - 1) & ~(alignment - 1));
     const Section section{data_.size(), values.size()};
     const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
     data_.insert(data_.end(), bytes, bytes + values.size() * sizeof(T));
@@ -393,10 +425,6 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   std::ranges::sort(kept, {}, &Block::host);
   std::unordered_map<uint64_t, uint32_t> index;  // in kept, by host address
   for (uint32_t i = 0; i < kept.size(); ++i) index[kept[i]->host] = i;
-  std::set<uint64_t> entered;  // host addresses of entries of what is kept
-  for (const auto& [key, to] : led)
-    if (index.contains(to.block)) entered.insert(to.host);
-
   if (is_wasted(cache.next_, kept)) {
     std::filesystem::remove(path);
     return true;
@@ -412,26 +440,33 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
     const uint8_t* from = cache.code_->arenas[i];
     code[i].assign(from + layout::kHotStateSize,
                    from + (cache.next_[i] - layout::kArenas[i].start));
+    if (!cache.saved_) continue;
+    // As it was, wherever it is patched meanwhile.
+    const auto& file = *cache.saved_->file_;
+    const auto before = file.array<uint8_t>(file.header().code[i]);
+    std::ranges::copy(before, code[i].begin());
   }
+  const auto bytes_at = [&](uint64_t host) {
+    size_t arena = 0;
+    while (!layout::kArenas[arena].contains(host)) ++arena;
+    return code[arena].data() + (host - layout::kArenas[arena].start - layout::kHotStateSize);
+  };
   // Links lead to what is kept, or to their stubs.
   Regions regions;
   for (const auto* block : kept) {
-    size_t arena = 0;
-    while (!layout::kArenas[arena].contains(block->host)) ++arena;
-    uint8_t* bytes =
-        code[arena].data() + (block->host - layout::kArenas[arena].start - layout::kHotStateSize);
+    uint8_t* bytes = bytes_at(block->host);
     for (const auto& link : block->links) {
-      int32_t displacement;
-      std::memcpy(&displacement, bytes + link.offset, sizeof displacement);
-      const uint64_t to =
-          block->host + link.offset + 4 + static_cast<uint64_t>(int64_t{displacement});
-      if (to == block->host + link.stub) continue;
-      if (entered.contains(to)) {
+      const uint64_t field = block->host + link.offset;
+      const auto to = led.find(entry_key(link.target, link.lent));
+      const auto far = to == led.end() || !index.contains(to->second.block)
+                           ? INT64_MAX
+                           : static_cast<int64_t>(to->second.host - (field + 4));
+      auto displacement = static_cast<int32_t>(far);
+      if (displacement == far)
         regions.join(region(block->pc), region(link.target));
-        continue;
-      }
-      const auto stub = static_cast<int32_t>(link.stub - (link.offset + 4));
-      std::memcpy(bytes + link.offset, &stub, sizeof stub);
+      else
+        displacement = static_cast<int32_t>(link.stub - (link.offset + 4));
+      std::memcpy(bytes + link.offset, &displacement, sizeof displacement);
     }
   }
   std::map<uint64_t, uint32_t> cluster_of;  // by the root of its regions
@@ -485,8 +520,22 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   std::vector<Page> pages;
   for (const auto& of_cluster : cluster_pages) {
     clusters.push_back(
-        {static_cast<uint32_t>(pages.size()), static_cast<uint32_t>(of_cluster.size())});
+        {static_cast<uint32_t>(pages.size()), static_cast<uint32_t>(of_cluster.size()), 0, 0});
     for (const uint64_t page : of_cluster) pages.push_back({page, hashes.at(page)});
+  }
+  std::ranges::sort(kept_pads, {}, [](const Pad& pad) {
+    return std::tuple(pad.cluster, pad.landing.returns, pad.index(), pad.pc);
+  });
+  for (size_t i = 0; i < kept_pads.size(); ++i) {
+    const Pad& pad = kept_pads[i];
+    const Pad* next = i + 1 < kept_pads.size() ? &kept_pads[i + 1] : nullptr;
+    const bool last = !next || next->cluster != pad.cluster || chain_of(*next) != chain_of(pad);
+    const uint64_t to = !last                 ? next->host + next->landing.offset
+                        : pad.landing.returns ? cache.code_->return_miss
+                                              : cache.code_->lookup_miss;
+    std::memcpy(bytes_at(pad.host) + pad.landing.next, &to, sizeof to);
+    auto& cluster = clusters[pad.cluster];
+    if (cluster.pad_count++ == 0) cluster.pads = static_cast<uint32_t>(i);
   }
 
   Writer writer;
@@ -501,7 +550,7 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   header.clusters = writer.add(clusters);
   header.pages = writer.add(pages);
   header.pads = writer.add(kept_pads);
-  for (size_t i = 0; i < kArenas; ++i) header.code[i] = writer.add(code[i]);
+  for (size_t i = 0; i < kArenas; ++i) header.code[i] = writer.add(code[i], 0x1000);
   auto& data = writer.data();
   std::memcpy(data.data(), &header, sizeof header);
   constexpr size_t kChecked = offsetof(Header, build);

@@ -4,7 +4,8 @@
 // Blocks are grouped into clusters: those that direct transfers link with each other, a module in
 // practice. A cluster is used from the moment that one of its blocks is wanted and all of its pages
 // hold what they did when they were translated; otherwise never. The file is of one heddle (by its
-// build id) and one kind of translation.
+// build id) and one kind of translation. The process maps its code: only what is executed is ever
+// read from it, and what is patched is a copy of the process's own.
 #pragma once
 
 #include <array>
@@ -23,7 +24,7 @@
 namespace heddle {
 
 class CodeCache;
-class SharedCode;
+class HostProcess;
 
 // The file in `directory` for the translations of a program, by its path; empty without a
 // directory.
@@ -37,13 +38,15 @@ class SavedTranslations {
     uint64_t host;  // of its block
     translator::Landing landing;
     uint32_t cluster;
+
+    uint16_t index() const { return static_cast<uint16_t>(pc); }
   };
 
   // Nothing where the file is missing, damaged, of another heddle or of other options. Puts its
-  // code into the arenas.
+  // code into the arenas of the process.
   static std::unique_ptr<SavedTranslations> read(const std::string& path,
                                                  const translator::Options& options,
-                                                 const SharedCode& code);
+                                                 HostProcess& process);
   // Writes the cache's translations in place of what is at `path`; false where that failed.
   static bool write(const std::string& path, const CodeCache& cache);
 
@@ -61,10 +64,15 @@ class SavedTranslations {
   std::optional<uint64_t> find(uint64_t key) const;
   // The cluster of that entry, if it is not in use yet but may be.
   std::optional<uint32_t> candidate(uint64_t key) const;
-  // Compares the cluster's code with the guest's: in use from now on, or never. `hashes` learns
-  // its pages.
+  // Compares the cluster's code with the guest's; where it is another it is never in use. `hashes`
+  // learns its pages.
   bool verify(uint32_t cluster, const GuestMemory& memory, uint64_t epoch, PageHashes& hashes);
-  std::vector<Pad> pads(uint32_t cluster) const;
+  void use(uint32_t cluster);  // from now on
+  // All landing pads of a cluster, by kind and index: those of one index lead to each other in this
+  // order, and the last to what is no pad.
+  std::span<const Pad> pads(uint32_t cluster) const;
+  // Those with this index, of the clusters in use.
+  std::vector<Pad> pads_in_use(uint16_t index, bool returns) const;
   // The block at a host address, in use or not.
   const Block* block_at(uint64_t host);
   // Clusters in use that have code in [start, end).

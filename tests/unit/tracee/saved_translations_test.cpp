@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <vector>
 
 #include "machine/tracee/code_cache.h"
@@ -75,7 +76,7 @@ class SavedTranslationsTest : public testing::Test {
       translator::Options options;
       options.fast = true;
       CodeCache cache(process.shared_code(), options);
-      cache.keep_in(file_);
+      cache.keep_in(file_, process);
       const Code code(made);
       cache.enter(kMade, false, code);
       for (size_t i = 0; i < kFunctions; ++i)
@@ -97,6 +98,21 @@ TEST_F(SavedTranslationsTest, OfALibraryAreUsedAgainWhateverTheProgramMakesAtRun
   EXPECT_TRUE(fs::exists(file_));
   EXPECT_LT(run(2), kOfLibrary);
   EXPECT_LT(run(3), kOfLibrary);
+}
+
+TEST_F(SavedTranslationsTest, OfADamagedFileAreNone) {
+  run(1);
+  const auto size = static_cast<std::streamoff>(fs::file_size(file_));
+  for (const auto at : {std::streamoff{0}, size / 3, size / 2, size - 1}) {
+    std::fstream file(file_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekg(at);
+    const auto byte = static_cast<char>(file.get() ^ 1);
+    file.seekp(at);
+    file.put(byte);
+    file.close();
+    EXPECT_GE(run(2), kOfLibrary) << "byte " << at;  // writes a good one
+    EXPECT_LT(run(3), kOfLibrary);
+  }
 }
 
 TEST_F(SavedTranslationsTest, AreGivenUpWhereTheGapsBetweenThemWouldFillTheArena) {
