@@ -49,13 +49,16 @@ void place_clock(HostProcess& process) {
   if (parts.back().end - start > layout::kNativeClock.size) return;
   if (!is_like_ours(process.memory(), *library)) return;
   // They know each other by their distances.
+  std::vector<RemoteCall> calls;
   for (const auto& part : parts) {
     const uint64_t to = layout::kNativeClock.start + (part.start - start);
     const uint64_t size = part.end - part.start;
-    const int64_t got = process.remote_syscall(
-        SYS_mremap, {part.start, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to, 0});
-    if (got != static_cast<int64_t>(to)) return;
+    calls.push_back(
+        {SYS_mremap, {part.start, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to, 0}, 0});
   }
+  process.remote_syscalls(process.thread(), calls);
+  for (const auto& call : calls)
+    if (call.result != static_cast<int64_t>(call.arguments[4])) return;
   const uint64_t base = layout::kNativeClock.start + (library->start - start);
   const auto tell = [&](size_t field, const char* name) {
     if (const uint64_t offset = offset_of(name))
