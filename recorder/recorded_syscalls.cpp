@@ -1,6 +1,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -277,6 +278,10 @@ void Recorder::write_call(Task& task) {
   }
   e.result = call.result;
   if (!call.interrupted) follow_descriptors(task, e);
+  constexpr uint64_t kAsked = 0xffffffff;  // personality(2): changes nothing
+  if (e.number == SYS_personality && e.arguments[0] != kAsked &&
+      (e.arguments[0] & READ_IMPLIES_EXEC))
+    task.host().serve_no_mappings();
   if (e.number == SYS_set_robust_list && e.result == 0) task.robust_list = call.arguments[0];
   if (e.number == SYS_set_tid_address) task.clear_tid = call.arguments[0];
   append(task, std::move(e), &call.before);

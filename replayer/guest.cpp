@@ -70,7 +70,8 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
   }
   place_cpuid_answers(process_.memory(), exec.cpuid);
   apply(exec.contents);
-  brk_start_ = brk_ = exec.brk;
+  brk_start_ = exec.brk;
+  set_program_break(exec.brk);
   cpu_ = std::make_unique<GuestCpu>(process_, cache_, process_.thread(), 1);
   TaskContext first;
   first.task = current_ = at.task;
@@ -122,7 +123,6 @@ std::unique_ptr<Guest> Guest::copied() {
   copy->extended_ = extended_;
   copy->current_ = current_;
   copy->brk_start_ = brk_start_;
-  copy->brk_ = brk_;
   copy->shared_ = shared_;
   if (lines_) LineTable::hide(copy->process_);
   copy->cpu_ = std::make_unique<GuestCpu>(copy->process_, copy->cache_, copy->process_.thread(), 1);

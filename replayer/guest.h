@@ -107,6 +107,9 @@ class Guest {
   void answer(uint64_t offset, std::span<uint8_t> bytes) const;
 
  private:
+  // The program break, which the runtime moves too.
+  uint64_t program_break() const;
+  void set_program_break(uint64_t address);
   void mapping_changed(uint64_t start, uint64_t size, bool executable);
   Guest() = default;
   std::unique_ptr<Guest> copied();
@@ -130,7 +133,6 @@ class Guest {
   std::map<TaskId, RawExtendedState> extended_;  // of tasks that are not current
   TaskId current_ = 1;
   uint64_t brk_start_ = 0;
-  uint64_t brk_ = 0;
 };
 
 }  // namespace heddle

@@ -3,8 +3,10 @@
 #include <sys/shm.h>
 #include <sys/syscall.h>
 
+#include <cstddef>
 #include <system_error>
 
+#include "machine/runtime/served_calls.h"
 #include "machine/syscalls/file_changes.h"
 #include "machine/tracee/fixed_addresses.h"
 #include "replayer/guest.h"
@@ -13,6 +15,7 @@ namespace heddle {
 namespace {
 
 constexpr uint64_t kPage = 0x1000;
+constexpr uint64_t kProgramBreak = layout::kRuntimeData.start + offsetof(heddle_runtime_data, brk);
 
 uint64_t page_up(uint64_t n) {
   return (n + kPage - 1) & ~(kPage - 1);
@@ -46,6 +49,16 @@ int64_t Guest::map_object(uint64_t address, uint64_t size, uint64_t prot, uint64
   return shared_->map(process_, file, contents, address, size, prot, flags);
 }
 
+uint64_t Guest::program_break() const {
+  const auto now = process_.memory().load<uint64_t>(kProgramBreak);
+  if (!now) throw TraceeGone("the replaying process is gone");
+  return *now;
+}
+
+void Guest::set_program_break(uint64_t address) {
+  if (!memory().store(kProgramBreak, address)) throw TraceeGone("the replaying process is gone");
+}
+
 int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> expected,
                        const std::optional<FileRange>& file) {
   const auto& a = request.arguments;
@@ -53,8 +66,9 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
   switch (request.number) {
     case SYS_brk: {
       uint64_t wanted = expected ? static_cast<uint64_t>(*expected) : a[0];
-      if (wanted < brk_start_) wanted = brk_;
-      const uint64_t from = page_up(brk_), to = page_up(wanted);
+      const uint64_t now = program_break();
+      if (wanted < brk_start_) wanted = now;
+      const uint64_t from = page_up(now), to = page_up(wanted);
       if (to > from) {
         const int64_t got = process_.remote_syscall(
             SYS_mmap, {from, to - from, PROT_READ | PROT_WRITE,
@@ -63,8 +77,8 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
       } else if (to < from) {
         process_.remote_syscall(SYS_munmap, {to, from - to});
       }
-      brk_ = wanted;
-      return static_cast<int64_t>(brk_);
+      set_program_break(wanted);
+      return static_cast<int64_t>(wanted);
     }
     case SYS_mmap: {
       uint64_t address = expected ? static_cast<uint64_t>(*expected) : a[0];

@@ -13,6 +13,22 @@
 namespace heddle {
 namespace {
 
+// Calls that the runtime makes again in a replay, where it made them when they were recorded: what
+// they change is theirs alone then.
+bool performable(uint64_t number) {
+  switch (number) {
+    case SYS_mmap:
+    case SYS_munmap:
+    case SYS_mprotect:
+    case SYS_mremap:
+    case SYS_madvise:
+    case SYS_brk:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // Calls whose whole effect on a replay is their result and the bytes that they wrote: not those
 // that a signal ended, nor those that changed a file which shows in memory.
 bool answerable(uint64_t number, int64_t result, const std::array<uint64_t, 6>& arguments,
@@ -82,7 +98,8 @@ bool HeldCalls::hold(const heddle_log_entry& call, std::span<const uint8_t> entr
                      uint64_t number) {
   if (!empty() && call.task != task()) return false;
   if (entries_.size() + entry.size() > Guest::kAnswers) return false;
-  if (!answerable(call.number, call.result, std::to_array(call.arguments), call.effects != 0))
+  if (!performable(call.number) &&
+      !answerable(call.number, call.result, std::to_array(call.arguments), call.effects != 0))
     return false;
   calls_.push_back({number, entries_.size(), 0});
   entries_.insert(entries_.end(), entry.begin(), entry.end());

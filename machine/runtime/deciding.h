@@ -379,7 +379,8 @@ INLINE struct decision fcntl(const struct heddle_task_state* state) {
   }
 }
 
-/* The commands that programs ask of every descriptor; none waits. Sizes as in syscalls/ioctl.cpp. */
+/* The commands that programs ask of every descriptor; none waits. Sizes as in syscalls/ioctl.cpp.
+ */
 INLINE struct decision ioctl(struct heddle_task_state* state) {
   uint64_t size;
   switch ((uint32_t)state->saved[RSI]) {
@@ -429,8 +430,9 @@ INLINE struct decision read_clock(struct heddle_task_state* state, int failed) {
 /* The vDSO reads these without the kernel (vdso(7), clock_gettime(2)); it changes nothing. */
 INLINE struct decision clock(struct heddle_task_state* state) {
   enum { kReal = 0, kMonotonic = 1, kRealCoarse = 5, kMonotonicCoarse = 6, kBoot = 7 };
-  enum { kRead = 1 << kReal | 1 << kMonotonic | 1 << kRealCoarse | 1 << kMonotonicCoarse |
-                 1 << kBoot };
+  enum {
+    kRead = 1 << kReal | 1 << kMonotonic | 1 << kRealCoarse | 1 << kMonotonicCoarse | 1 << kBoot
+  };
   const uint64_t id = state->saved[RDI];
   plan(state, state->saved[RSI], 16, HEDDLE_EXTENT_FIXED, 0);
   int (*read)(int64_t, uint64_t*) = data_of(state)->clock_gettime;
@@ -444,72 +446,6 @@ INLINE struct decision time_of_day(struct heddle_task_state* state) {
   int (*read)(uint64_t*, void*) = data_of(state)->gettimeofday;
   if (!read || state->saved[RDI] == 0 || state->saved[RSI] != 0) return execute();
   return read_clock(state, read(state->planned.clock, 0));
-}
-
-/* Decides on the call in saved[]: what the kernel is given goes to call[], what it may write to
- * `planned`. */
-INLINE struct decision decide(struct heddle_task_state* state) {
-  const uint64_t number = state->saved[RAX];
-  if (number >= HEDDLE_SERVED_CALLS) return decline();
-  const struct heddle_served* served = &data_of(state)->served[number];
-  if (served->family == HEDDLE_DECLINED) return decline();
-  state->call[0] = number;
-  for (unsigned i = 0; i < 6; ++i) state->call[1 + i] = argument(state, i);
-  state->planned.count = 0;
-  state->planned.retry = 0;
-  state->planned.has_clock = 0;
-  if (served->forgets != 0) {
-    const uint64_t descriptor = argument(state, served->forgets - 1u);
-    if (descriptor >= HEDDLE_DESCRIPTORS) return decline();
-    data_of(state)->descriptors[descriptor] = HEDDLE_UNKNOWN;
-  }
-  switch (served->family) {
-    case HEDDLE_PLAIN:
-      return plain(state, served);
-    case HEDDLE_FUTEX:
-      return futex(state);
-    case HEDDLE_READ:
-      return read_one(state);
-    case HEDDLE_READV:
-      return read_parts(state);
-    case HEDDLE_PREAD:
-      if ((kind_of(state, state->saved[RDI]) & HEDDLE_KIND) != HEDDLE_FILE) return decline();
-      plan(state, state->saved[RSI], state->saved[RDX], HEDDLE_EXTENT_RETURNED, 0);
-      return execute();
-    case HEDDLE_WRITE:
-      return write_one(state);
-    case HEDDLE_WRITEV:
-      return write_parts(state);
-    case HEDDLE_PWRITE:
-      return kind_of(state, state->saved[RDI]) == (HEDDLE_FILE | HEDDLE_WRITES) ? execute()
-                                                                                : decline();
-    case HEDDLE_RECVFROM:
-      return receive_from(state);
-    case HEDDLE_SENDTO:
-      return send_to(state);
-    case HEDDLE_SENDMSG:
-      return send_message(state);
-    case HEDDLE_ACCEPT:
-      return accept(state);
-    case HEDDLE_EPOLL_WAIT:
-      return epoll_wait(state);
-    case HEDDLE_POLL:
-      return poll(state);
-    case HEDDLE_OPEN:
-      return open((uint64_t)-100, state->saved[RDI], state->saved[RSI]);
-    case HEDDLE_OPENAT:
-      return open(state->saved[RDI], state->saved[RSI], state->saved[RDX]);
-    case HEDDLE_FCNTL:
-      return fcntl(state);
-    case HEDDLE_IOCTL:
-      return ioctl(state);
-    case HEDDLE_CLOCK:
-      return clock(state);
-    case HEDDLE_TIME_OF_DAY:
-      return time_of_day(state);
-    default:
-      return decline();
-  }
 }
 
 /* Is the call to be made again by the supervisor? */

@@ -8,6 +8,7 @@
  * ABI facts: a system call clobbers rcx and r11 alone (System V ABI, x86-64 supplement, A.2.1);
  * numbers and structures are those of Linux's uapi/asm/unistd_64.h, linux/futex.h, linux/time.h. */
 #include "machine/runtime/deciding.h"
+#include "machine/runtime/plain_memory.h"
 #include "machine/runtime/task_state.h"
 #include "trace_format/syscall_log.h"
 
@@ -103,6 +104,76 @@ INLINE void touch(const struct heddle_planned_effect* effect) {
   *byte = *byte;
 }
 
+/* Decides on the call in saved[]: what the kernel is given goes to call[], what it may write to
+ * `planned`. */
+INLINE struct decision decide(struct heddle_task_state* state) {
+  const uint64_t number = state->saved[RAX];
+  if (number >= HEDDLE_SERVED_CALLS) return decline();
+  const struct heddle_served* served = &data_of(state)->served[number];
+  if (served->family == HEDDLE_DECLINED) return decline();
+  state->call[0] = number;
+  for (unsigned i = 0; i < 6; ++i) state->call[1 + i] = argument(state, i);
+  state->planned.count = 0;
+  state->planned.retry = 0;
+  state->planned.has_clock = 0;
+  if (served->forgets != 0) {
+    const uint64_t descriptor = argument(state, served->forgets - 1u);
+    if (descriptor >= HEDDLE_DESCRIPTORS) return decline();
+    data_of(state)->descriptors[descriptor] = HEDDLE_UNKNOWN;
+  }
+  switch (served->family) {
+    case HEDDLE_PLAIN:
+      return plain(state, served);
+    case HEDDLE_FUTEX:
+      return futex(state);
+    case HEDDLE_READ:
+      return read_one(state);
+    case HEDDLE_READV:
+      return read_parts(state);
+    case HEDDLE_PREAD:
+      if ((kind_of(state, state->saved[RDI]) & HEDDLE_KIND) != HEDDLE_FILE) return decline();
+      plan(state, state->saved[RSI], state->saved[RDX], HEDDLE_EXTENT_RETURNED, 0);
+      return execute();
+    case HEDDLE_WRITE:
+      return write_one(state);
+    case HEDDLE_WRITEV:
+      return write_parts(state);
+    case HEDDLE_PWRITE:
+      return kind_of(state, state->saved[RDI]) == (HEDDLE_FILE | HEDDLE_WRITES) ? execute()
+                                                                                : decline();
+    case HEDDLE_RECVFROM:
+      return receive_from(state);
+    case HEDDLE_SENDTO:
+      return send_to(state);
+    case HEDDLE_SENDMSG:
+      return send_message(state);
+    case HEDDLE_ACCEPT:
+      return accept(state);
+    case HEDDLE_EPOLL_WAIT:
+      return epoll_wait(state);
+    case HEDDLE_POLL:
+      return poll(state);
+    case HEDDLE_OPEN:
+      return open((uint64_t)-100, state->saved[RDI], state->saved[RSI]);
+    case HEDDLE_OPENAT:
+      return open(state->saved[RDI], state->saved[RSI], state->saved[RDX]);
+    case HEDDLE_FCNTL:
+      return fcntl(state);
+    case HEDDLE_MMAP:
+      return map(state);
+    case HEDDLE_PLAIN_MEMORY:
+      return change_plain(state);
+    case HEDDLE_IOCTL:
+      return ioctl(state);
+    case HEDDLE_CLOCK:
+      return clock(state);
+    case HEDDLE_TIME_OF_DAY:
+      return time_of_day(state);
+    default:
+      return decline();
+  }
+}
+
 INLINE struct decision record(struct heddle_task_state* state, const struct heddle_log* log) {
   state->planned.left = HEDDLE_LEFT_FULL;
   if (state->calls_left == 0) return decline();
@@ -140,7 +211,8 @@ INLINE uint64_t given(const struct heddle_task_state* state, int64_t result) {
   return heddle_given((const uint8_t*)argument(state, 1), (uint64_t)result);
 }
 
-INLINE struct decision replay(const struct heddle_task_state* state, struct heddle_log* log) {
+INLINE struct decision replay(struct heddle_task_state* state, struct heddle_log* log) {
+  state->planned.performs = 0;
   if (log->served >= (uint32_t)log->used) return decline();
   struct heddle_log_entry* entry = entry_at(log, log->served);
   if (entry->number != state->saved[RAX] || entry->ticks != ticks() ||
@@ -161,7 +233,7 @@ INLINE struct decision replay(const struct heddle_task_state* state, struct hedd
       return decline();
     effect = (struct heddle_log_effect*)((uint8_t*)effect + heddle_effect_size(effect->size));
   }
-  return (struct decision){kAnswer, entry->result};
+  return perform(state, entry);
 }
 
 IN_ORDER struct decision heddle_runtime_prepare(struct heddle_task_state* state) {
@@ -228,7 +300,13 @@ IN_ORDER struct commit heddle_runtime_finish(struct heddle_task_state* state, in
   if (!replays && leave(state, result)) return (struct commit){0, 0};
   struct commit commit;
   if (replays) {
-    commit = (struct commit){log->served + entry_at(log, log->served)->size, &log->served};
+    const struct heddle_log_entry* entry = entry_at(log, log->served);
+    /* What could not be done again is not answered: there the run differs. */
+    if (state->planned.performs && (uint64_t)result != state->planned.expected)
+      return (struct commit){0, 0};
+    result = entry->result;
+    if (entry->number == kBrk) data_of(state)->brk = (uint64_t)result;
+    commit = (struct commit){log->served + entry->size, &log->served};
   } else {
     const uint32_t used = (uint32_t)log->used;
     struct heddle_log_entry* entry = entry_at(log, used);
@@ -242,6 +320,7 @@ IN_ORDER struct commit heddle_runtime_finish(struct heddle_task_state* state, in
       copy((uint8_t*)state->planned.effects[0].address, (const uint8_t*)state->planned.clock,
            sizeof state->planned.clock);
     log_effects(state, entry);
+    follow_plain(state, result);
     entry->check = heddle_log_check(entry, log->first_event, used);
     ++log->calls;
     commit = (struct commit){heddle_log_count(used + entry->size), &log->used};

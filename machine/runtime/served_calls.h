@@ -28,6 +28,8 @@ enum heddle_family {
   HEDDLE_IOCTL,       /* descriptor, command */
   HEDDLE_CLOCK,       /* clock, struct timespec */
   HEDDLE_TIME_OF_DAY, /* struct timeval, struct timezone */
+  HEDDLE_MMAP,        /* only what is plain: plain_memory.h */
+  HEDDLE_PLAIN_MEMORY,
 };
 
 /* Memory that a HEDDLE_PLAIN call writes where it succeeds. */
@@ -67,9 +69,18 @@ enum heddle_descriptor {
   HEDDLE_WRITES = 0x80, /* of a HEDDLE_FILE: nothing that the program maps shows what is written */
 };
 
+/* Addresses; none where end is not above start. */
+struct heddle_range {
+  uint64_t start, end;
+};
+enum { HEDDLE_PLAIN_RANGES = 32 };
+
 struct heddle_runtime_data {
   struct heddle_served served[HEDDLE_SERVED_CALLS];
-  uint8_t descriptors[HEDDLE_DESCRIPTORS]; /* enum heddle_descriptor, by number */
+  uint8_t descriptors[HEDDLE_DESCRIPTORS];        /* enum heddle_descriptor, by number */
+  struct heddle_range plain[HEDDLE_PLAIN_RANGES]; /* see plain_memory.h; recording */
+  uint64_t maps; /* whether the runtime may map memory where the kernel likes; recording */
+  uint64_t brk;  /* the program break; replaying */
   /* The vDSO's functions, as System V calls them; null where there are none. */
   int (*clock_gettime)(int64_t clock, uint64_t time[2]);
   int (*gettimeofday)(uint64_t time[2], void* zone);

@@ -33,6 +33,8 @@ struct heddle_planned_call {
   uint64_t message[7]; /* struct msghdr */
   uint64_t clock[2];   /* what a call that is answered writes as its first effect, where */
   uint64_t has_clock;  /* this is not 0 */
+  uint64_t expected;   /* replay: what a call that is performed again returns, where */
+  uint64_t performs;   /* this is not 0 */
 };
 
 struct heddle_task_state {

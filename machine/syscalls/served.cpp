@@ -16,9 +16,9 @@ struct Row {
   uint8_t forgets = 0;  // heddle_served::forgets
 };
 
-// Calls that neither wait nor change what heddle keeps: memory that is mapped (but for the heap's
-// end, which nothing is kept of), files that show in it, signals, tasks. Of those that may do so,
-// the cases that do not: deciding.h tells them apart.
+// Calls that neither wait nor change what heddle keeps: code, files that show in memory, signals,
+// tasks (of the heap's end nothing is kept). Of those that may do so, the cases that do not:
+// deciding.h and plain_memory.h tell them apart.
 constexpr Row kRows[] = {
     {SYS_read, HEDDLE_READ},
     {SYS_write, HEDDLE_WRITE},
@@ -29,6 +29,9 @@ constexpr Row kRows[] = {
     {SYS_lstat, HEDDLE_PLAIN},
     {SYS_poll, HEDDLE_POLL},
     {SYS_lseek, HEDDLE_PLAIN},
+    {SYS_mmap, HEDDLE_MMAP},
+    {SYS_mprotect, HEDDLE_PLAIN_MEMORY},
+    {SYS_munmap, HEDDLE_PLAIN_MEMORY},
     {SYS_brk, HEDDLE_PLAIN},
     {SYS_ioctl, HEDDLE_IOCTL},
     {SYS_pread64, HEDDLE_PREAD},
@@ -36,6 +39,8 @@ constexpr Row kRows[] = {
     {SYS_readv, HEDDLE_READV},
     {SYS_writev, HEDDLE_WRITEV},
     {SYS_access, HEDDLE_PLAIN},
+    {SYS_mremap, HEDDLE_PLAIN_MEMORY},
+    {SYS_madvise, HEDDLE_PLAIN_MEMORY},
     {SYS_pipe, HEDDLE_PLAIN},
     {SYS_dup, HEDDLE_PLAIN},
     {SYS_dup2, HEDDLE_PLAIN, 2},

@@ -84,12 +84,22 @@ void mend_stack(ProcessMemory& memory, uint64_t at, const std::vector<Group>& gr
   }
 }
 
+std::optional<unsigned long> personality_of(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/personality");
+  unsigned long persona = 0;
+  if (in >> std::hex >> persona) return persona;
+  return std::nullopt;
+}
+
 }  // namespace
 
 bool has_random_addresses(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/personality");
-  unsigned long persona = 0;
-  return (in >> std::hex >> persona) && (persona & ADDR_NO_RANDOMIZE) == 0;
+  const auto persona = personality_of(pid);
+  return persona && (*persona & ADDR_NO_RANDOMIZE) == 0;
+}
+
+bool reading_executes(pid_t pid) {
+  return (personality_of(pid).value_or(0) & READ_IMPLIES_EXEC) != 0;
 }
 
 void move_to_fixed_addresses(HostProcess& process) {

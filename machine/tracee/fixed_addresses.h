@@ -18,6 +18,9 @@ class HostProcess;
 // Are the addresses of the process random? From its personality.
 bool has_random_addresses(pid_t pid);
 
+// Is what may be read also executable (READ_IMPLIES_EXEC)? Likewise.
+bool reading_executes(pid_t pid);
+
 // Moves program, interpreter and stack of a process that stands at its first instruction, and mends
 // its registers and what the stack says of addresses (argv, envp and auxv: System V ABI, x86-64
 // supplement, 3.4.1). Remote calls must be possible. A program at fixed addresses stays where it

@@ -355,6 +355,9 @@ void HostProcess::install() {
   const auto& served = served_calls();
   memory_->write(layout::kRuntimeData.start,
                  {reinterpret_cast<const uint8_t*>(served.data()), sizeof served});
+  // Where programs are placed at random, mappings are the supervisor's to place.
+  memory_->store<uint64_t>(layout::kRuntimeData.start + offsetof(heddle_runtime_data, maps),
+                           !random_addresses_ && !reading_executes(pid()));
 
   if (code_) {
     place_code(thread_, *code_, shared_);
@@ -594,10 +597,34 @@ std::set<uint64_t> HostProcess::let_write(HostThread& by, uint64_t start, uint64
 }
 
 std::set<uint64_t> HostProcess::mapping_changed(uint64_t start, uint64_t size) {
+  forget_plain(start, size);
   auto& watched = memory_->watched();
   std::set<uint64_t> code = watched.take_shared();
   for (const uint64_t page : watched.within(start, size)) code.merge(watched.release(page).code);
   return code;
+}
+
+void HostProcess::forget_plain(uint64_t start, uint64_t size) {
+  constexpr uint64_t kTable = layout::kRuntimeData.start + offsetof(heddle_runtime_data, plain);
+  using Table = std::array<heddle_range, HEDDLE_PLAIN_RANGES>;
+  auto ranges = memory_->load<Table>(kTable);
+  if (!ranges) return;
+  bool changed = false;
+  for (auto& range : *ranges) {
+    if (range.start >= range.end || range.start >= start + size || range.end <= start) continue;
+    changed = true;
+    // The larger rest is plain yet.
+    if (range.end - std::min(range.end, start + size) > std::max(start, range.start) - range.start)
+      range.start = start + size;
+    else
+      range.end = std::max(start, range.start);
+  }
+  if (changed) memory_->store(kTable, *ranges);
+}
+
+void HostProcess::serve_no_mappings() {
+  memory_->store<uint64_t>(layout::kRuntimeData.start + offsetof(heddle_runtime_data, maps), 0);
+  forget_plain(0, ~uint64_t{0});
 }
 
 uint64_t HostProcess::stage(std::span<const uint8_t> bytes) {

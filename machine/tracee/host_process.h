@@ -129,9 +129,12 @@ class HostProcess {
   // Lets the guest, or the kernel on its behalf, write to [start, start+size) where it may. Gives
   // the pages whose translations must go.
   std::set<uint64_t> let_write(HostThread& by, uint64_t start, uint64_t size);
-  // The guest mapped, unmapped or protected [start, start+size): it is watched no more. Gives the
-  // pages elsewhere whose translations must go.
+  // The guest mapped, unmapped or protected [start, start+size): it is watched no more, and not for
+  // the runtime to change. Gives the pages elsewhere whose translations must go.
   std::set<uint64_t> mapping_changed(uint64_t start, uint64_t size);
+  // From now on the guest's mappings are executable without being asked to (READ_IMPLIES_EXEC): the
+  // runtime maps nothing more.
+  void serve_no_mappings();
   // Memory at each of `places` that both can map: its file, of `size` bytes and empty, which is the
   // caller's.
   int share_file(HostThread& by, std::span<const uint64_t> places, uint64_t size,
@@ -175,6 +178,7 @@ class HostProcess {
   }
 
  private:
+  void forget_plain(uint64_t start, uint64_t size);
   struct SharedFile {
     int fd = -1;          // the caller's
     uint64_t remote = 0;  // in the process, to be closed

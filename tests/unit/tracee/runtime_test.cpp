@@ -104,6 +104,16 @@ TEST_F(Interruptions, InterruptedAnywhereAnAnswerIsGivenOnce) {
   interrupt_everywhere(SYS_futex, {kWord, FUTEX_WAIT_PRIVATE, 2, 0, 0, 0}, kAgain);
 }
 
+TEST_F(Interruptions, InterruptedAnywhereMemoryIsChangedOnce) {
+  process_.memory().store<uint64_t>(
+      layout::kRuntimeData.start + offsetof(heddle_runtime_data, maps), 1);
+  const auto mapped =
+      serve(SYS_mmap, {0, kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, ~0ull, 0});
+  ASSERT_TRUE(mapped);
+  const auto at = static_cast<uint64_t>(mapped->result);
+  interrupt_everywhere(SYS_mprotect, {at, kPage, PROT_READ, 4, 5, 6}, 0, 3);
+}
+
 TEST_F(Runtime, DeclinesWhenTheGrantIsUsedUpAndWhenTheLogIsFull) {
   const auto exit = [&](uint64_t calls) {
     TaskContext context = guest(SYS_clock_gettime, {1, kData, 0, 0, 0, 0});

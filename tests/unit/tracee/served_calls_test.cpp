@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "tests/unit/tracee/runtime_fixture.h"
@@ -141,12 +143,111 @@ TEST_F(ServedCalls, QuestionsToDescriptors) {
   EXPECT_FALSE(serve(SYS_ioctl, {terminal, TCGETS, kNowhere, 0, 0, 0}));
 }
 
+class PlainMemory : public ServedCalls {
+ protected:
+  static constexpr uint64_t kAnonymous = MAP_PRIVATE | MAP_ANONYMOUS;
+  static constexpr uint64_t kReadWrite = PROT_READ | PROT_WRITE;
+
+  void SetUp() override {
+    ServedCalls::SetUp();
+    process_.memory().store<uint64_t>(
+        layout::kRuntimeData.start + offsetof(heddle_runtime_data, maps), 1);
+  }
+  // Where it was mapped without a stop; 0: it was not.
+  uint64_t map(uint64_t size, uint64_t prot = kReadWrite, uint64_t flags = kAnonymous,
+               uint64_t at = 0) {
+    const auto call = serve(SYS_mmap, {at, size, prot, flags, ~0ull, 0});
+    return call ? static_cast<uint64_t>(call->result) : 0;
+  }
+  bool unmap(uint64_t at, uint64_t size) {
+    const auto call = serve(SYS_munmap, {at, size, 0, 0, 0, 0});
+    EXPECT_TRUE(!call || call->result == 0);
+    return call.has_value();
+  }
+  bool advise(uint64_t at, uint64_t advice) {
+    return serve(SYS_madvise, {at, kPage, advice, 0, 0, 0}).has_value();
+  }
+  bool protect(uint64_t at, uint64_t prot) {
+    return serve(SYS_mprotect, {at, kPage, prot, 0, 0, 0}).has_value();
+  }
+  bool is_mapped(uint64_t at) {
+    return std::ranges::any_of(read_maps(process_.pid()), [&](const MapsEntry& entry) {
+      return at >= entry.start && at < entry.end;
+    });
+  }
+};
+
+TEST_F(PlainMemory, WhatTheRuntimeMappedItChanges) {
+  const uint64_t at = map(8 * kPage - 1);
+  ASSERT_NE(at, 0u);
+  EXPECT_TRUE(unmap(at + 2 * kPage, kPage));
+  EXPECT_FALSE(is_mapped(at + 2 * kPage));
+  EXPECT_FALSE(unmap(at + 2 * kPage, kPage)) << "no more";
+  EXPECT_FALSE(unmap(at, 3 * kPage)) << "over what is not there";
+  EXPECT_TRUE(protect(at + 7 * kPage, PROT_READ));
+  EXPECT_TRUE(protect(at + 7 * kPage, kReadWrite));
+  process_.memory().store<uint64_t>(at + 4 * kPage, 1);
+  process_.memory().store<uint64_t>(at + 5 * kPage, 1);
+  EXPECT_TRUE(advise(at + 4 * kPage, MADV_DONTNEED));
+  EXPECT_TRUE(advise(at + 5 * kPage, MADV_FREE));
+  EXPECT_EQ(process_.memory().load<uint64_t>(at + 4 * kPage), 0u);
+  EXPECT_EQ(process_.memory().load<uint64_t>(at + 5 * kPage), 0u) << "at once";
+  EXPECT_EQ(map(kPage, kReadWrite, kAnonymous | MAP_FIXED, at + kPage), at + kPage);
+  const auto moved = serve(SYS_mremap, {at, kPage, 40 * kPage, MREMAP_MAYMOVE, 0, 0});
+  ASSERT_TRUE(moved);
+  const auto to = static_cast<uint64_t>(moved->result);
+  EXPECT_NE(to, at);
+  EXPECT_FALSE(unmap(at, kPage));
+  EXPECT_TRUE(unmap(to, 40 * kPage));
+  EXPECT_TRUE(unmap(at + kPage, kPage));
+  EXPECT_TRUE(unmap(at + 3 * kPage, 5 * kPage));
+}
+
+TEST_F(PlainMemory, WhatIsTheSupervisorsIsLeft) {
+  EXPECT_FALSE(unmap(kData, kPage)) << "mapped by somebody else";
+  EXPECT_FALSE(map(kPage, kReadWrite | PROT_EXEC));
+  EXPECT_FALSE(map(kPage, kReadWrite, MAP_SHARED | MAP_ANONYMOUS));
+  EXPECT_FALSE(map(kPage, kReadWrite, MAP_PRIVATE));
+  EXPECT_FALSE(map(kPage, kReadWrite, kAnonymous | MAP_GROWSDOWN));
+  EXPECT_FALSE(map(kPage, kReadWrite, kAnonymous | MAP_FIXED, kData));
+  const uint64_t at = map(8 * kPage);
+  ASSERT_NE(at, 0u);
+  EXPECT_FALSE(protect(at, PROT_READ | PROT_EXEC));
+  EXPECT_FALSE(advise(at, MADV_DONTFORK));
+  EXPECT_FALSE(unmap(at + 1, kPage));
+  EXPECT_FALSE(unmap(at, 0));
+  EXPECT_FALSE(unmap(at, ~0ull));
+  EXPECT_FALSE(serve(SYS_mremap, {at, kPage, kPage, MREMAP_MAYMOVE | MREMAP_FIXED, kData, 0}));
+  // The supervisor made something else of a part of it.
+  process_.mapping_changed(at + kPage, 2 * kPage);
+  EXPECT_FALSE(unmap(at + 2 * kPage, kPage));
+  EXPECT_FALSE(unmap(at, 8 * kPage));
+  EXPECT_TRUE(protect(at + 3 * kPage, PROT_READ));
+  process_.serve_no_mappings();
+  EXPECT_FALSE(protect(at + 3 * kPage, PROT_READ));
+  EXPECT_FALSE(map(kPage));
+}
+
+TEST_F(PlainMemory, MoreRangesThanAreKnownAreTheSupervisors) {
+  const uint64_t all = map(4 * HEDDLE_PLAIN_RANGES * kPage);
+  ASSERT_NE(all, 0u);
+  uint64_t holes = 0;
+  for (uint64_t page = 1; page < 4 * HEDDLE_PLAIN_RANGES; page += 2)
+    holes += unmap(all + page * kPage, kPage);
+  EXPECT_GE(holes, HEDDLE_PLAIN_RANGES - 1u);
+  uint64_t left = 0;
+  for (uint64_t page = 0; page < 4 * HEDDLE_PLAIN_RANGES; page += 2)
+    left += unmap(all + page * kPage, kPage);
+  EXPECT_GE(left, HEDDLE_PLAIN_RANGES - 1u);
+  EXPECT_NE(map(kPage), 0u) << "there is room again";
+}
+
 TEST_F(ServedCalls, WhatLeavesNoMemory) {
   auto call = serve(SYS_getpid, {0, 0, 0, 0, 0, 0});
   ASSERT_TRUE(call);
   EXPECT_EQ(call->result, process_.pid());
   EXPECT_TRUE(call->effects.empty());
-  EXPECT_FALSE(serve(SYS_mmap, {0, 0x1000, 0, 0x22, ~0ull, 0}));
+  EXPECT_TRUE(serve(SYS_brk, {0, 0, 0, 0, 0, 0}));
   EXPECT_FALSE(serve(100'000, {0, 0, 0, 0, 0, 0}));
 }
 
