@@ -264,11 +264,17 @@ INLINE uint64_t written(const struct heddle_planned_effect* effect, int64_t resu
   return size < effect->room ? size : effect->room;
 }
 
+/* Two fields by one store: the check loads them as one word, which a processor cannot take out of
+ * two stores that are under way yet. */
+INLINE void store_pair(uint32_t* fields, uint64_t first, uint64_t second) {
+  *(uint64_t*)fields = (uint32_t)first | second << 32;
+}
+
 INLINE void log_effects(const struct heddle_task_state* state, struct heddle_log_entry* entry) {
   uint8_t* at = (uint8_t*)(entry + 1);
   uint64_t left = entry->result < 0 ? 0 : (uint64_t)entry->result;
   const uint32_t planned = entry->result < 0 ? 0 : state->planned.count;
-  entry->effects = 0;
+  uint32_t effects = 0;
   for (uint32_t i = 0; i < planned; ++i) {
     const struct heddle_planned_effect* effect = &state->planned.effects[i];
     const uint64_t size = written(effect, entry->result, left);
@@ -278,20 +284,18 @@ INLINE void log_effects(const struct heddle_task_state* state, struct heddle_log
     at += heddle_effect_size((uint32_t)size);
     *(uint64_t*)(at - 8) = 0;
     logged->address = effect->address;
-    logged->size = (uint32_t)size;
-    logged->kind = HEDDLE_EFFECT_WRITTEN;
+    store_pair(&logged->size, size, HEDDLE_EFFECT_WRITTEN);
     copy((uint8_t*)(logged + 1), (const uint8_t*)effect->address, size);
-    ++entry->effects;
+    ++effects;
   }
   if (entry->result > 0 && heddle_takes_bytes(entry->number)) {
     struct heddle_log_effect* logged = (struct heddle_log_effect*)at;
     at += heddle_effect_size(0);
     logged->address = given(state, entry->result);
-    logged->size = 0;
-    logged->kind = HEDDLE_EFFECT_GIVEN;
-    ++entry->effects;
+    store_pair(&logged->size, 0, HEDDLE_EFFECT_GIVEN);
+    ++effects;
   }
-  entry->size = (uint32_t)(at - (uint8_t*)entry);
+  store_pair(&entry->size, (uint64_t)(at - (uint8_t*)entry), effects);
 }
 
 IN_ORDER struct commit heddle_runtime_finish(struct heddle_task_state* state, int64_t result) {
@@ -312,8 +316,7 @@ IN_ORDER struct commit heddle_runtime_finish(struct heddle_task_state* state, in
     struct heddle_log_entry* entry = entry_at(log, used);
     entry->ticks = state->planned.ticks;
     entry->pc = state->syscall_pc;
-    entry->task = (uint32_t)state->task;
-    entry->number = (uint32_t)state->saved[RAX];
+    store_pair(&entry->task, state->task, state->saved[RAX]);
     for (unsigned i = 0; i < 6; ++i) entry->arguments[i] = argument(state, i);
     entry->result = result;
     if (state->planned.has_clock)
