@@ -22,6 +22,9 @@ CataloguedRun::CataloguedRun(std::string verb, std::optional<uint64_t> seed)
   }
 }
 
+CataloguedRun::CataloguedRun(std::unique_ptr<PendingRecording> entered)
+    : entered_(std::move(entered)) {}
+
 bool CataloguedRun::attempt(const std::function<void(Catalog&)>& act) {
   if (!catalog_) return false;
   try {
@@ -39,6 +42,14 @@ void CataloguedRun::begin(std::optional<TraceId> trace, std::optional<FindingId>
 }
 
 void CataloguedRun::end(const std::string& outcome) {
+  if (entered_) {
+    try {
+      entered_->end({unix_now(), outcome, true, {}});
+    } catch (const std::exception& error) {
+      warn(error);
+    }
+    entered_.reset();
+  }
   if (id_) attempt([&](Catalog& catalog) { catalog.end_run(*id_, outcome); });
 }
 

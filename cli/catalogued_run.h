@@ -8,6 +8,7 @@
 
 #include "cli/trace_location.h"
 #include "trace_format/catalog/catalog.h"
+#include "trace_format/catalog/pending_recordings.h"
 
 namespace heddle::cli {
 
@@ -16,6 +17,8 @@ namespace heddle::cli {
 class CataloguedRun {
  public:
   explicit CataloguedRun(std::string verb, std::optional<uint64_t> seed = {});
+  // One that is entered beside the catalog, and has begun.
+  explicit CataloguedRun(std::unique_ptr<PendingRecording> entered);
   CataloguedRun(const CataloguedRun&) = delete;
   CataloguedRun& operator=(const CataloguedRun&) = delete;
 
@@ -32,6 +35,7 @@ class CataloguedRun {
  private:
   std::string verb_;
   std::optional<uint64_t> seed_;
+  std::unique_ptr<PendingRecording> entered_;  // or
   std::unique_ptr<Catalog> catalog_;
   std::optional<RunId> id_;
 };

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "cli/catalog_location.h"
 #include "cli/catalogued_run.h"
 #include "cli/divergence_report.h"
 #include "cli/stacks_at.h"
@@ -16,8 +17,9 @@ int end_as(int status);
 
 namespace {
 
-int replay(const TraceLocation& location, const std::string& name, bool quiet, CataloguedRun& run) {
-  TraceReader trace(location.path);
+int replay(const std::filesystem::path& path, const std::string& name, bool quiet,
+           CataloguedRun& run) {
+  TraceReader trace(path);
   const auto first = trace.next();
   if (!first) throw TraceError("the trace is empty: " + trace.cut_off());
   translator::Options options;
@@ -53,7 +55,7 @@ int replay(const TraceLocation& location, const std::string& name, bool quiet, C
   } catch (const Divergence& divergence) {
     std::fprintf(stderr, "heddle: %s\n", divergence.what());
     run.end(divergence.what());
-    report_divergence(divergence, location.path, name);
+    report_divergence(divergence, path, name);
     return 3;
   }
   if (!trace.cut_off().empty()) {
@@ -73,8 +75,8 @@ int replay(const TraceLocation& location, const std::string& name, bool quiet, C
   return replayer.exit_status() ? end_as(*replayer.exit_status()) : 0;
 }
 
-int lockstep(const TraceLocation& location, CataloguedRun& run) {
-  TraceReader trace(location.path);
+int lockstep(const std::filesystem::path& path, CataloguedRun& run) {
+  TraceReader trace(path);
   const auto recording = trace.read_all();
   if (recording.empty()) throw TraceError("the trace is empty: " + trace.cut_off());
   const auto result =
@@ -98,17 +100,36 @@ struct Options {
   std::string stacks_at;
 };
 
-int catalogued(const Options& options) {
-  const auto location = locate_trace(options.trace);
-  CataloguedRun run("replay");
-  run.begin(location);
+int replay(const std::filesystem::path& path, const Options& options, CataloguedRun& run) {
   try {
-    if (options.lockstep) return lockstep(location, run);
-    return replay(location, options.trace, options.quiet, run);
+    if (options.lockstep) return lockstep(path, run);
+    return replay(path, options.trace, options.quiet, run);
   } catch (const std::exception& error) {
     run.end(error.what());
     throw;
   }
+}
+
+// Beside the catalog; null where that cannot be.
+std::unique_ptr<PendingRecording> enter(const std::filesystem::path& trace) {
+  try {
+    return PendingRecording::replay(catalog_path(), trace);
+  } catch (const CatalogError&) {
+    return nullptr;  // opening the catalog tells what is wrong
+  }
+}
+
+int catalogued(const Options& options) {
+  if (const auto path = path_without_catalog(options.trace)) {
+    if (auto entered = enter(*path)) {
+      CataloguedRun run(std::move(entered));
+      return replay(*path, options, run);
+    }
+  }
+  const auto location = locate_trace(options.trace);
+  CataloguedRun run("replay");
+  run.begin(location);
+  return replay(location.path, options, run);
 }
 
 }  // namespace

@@ -120,6 +120,13 @@ void point_latest(const fs::path& store, const fs::path& trace) {
   fs::rename(fresh, store / "latest");
 }
 
+std::optional<fs::path> path_without_catalog(const std::string& name) {
+  if (name.find('/') != name.npos) return name;
+  const fs::path stored = trace_store() / name;
+  if (name == "latest" && is_there(stored)) return fs::canonical(stored);
+  return std::nullopt;
+}
+
 TraceLocation locate_trace(const std::string& name) {
   std::unique_ptr<Catalog> catalog;
   std::string refused;

@@ -46,6 +46,10 @@ inline std::filesystem::path find_trace(const std::string& name) {
   return locate_trace(name).path;
 }
 
+// Where the trace of a name is, if the name or the store says so, without the catalog: of a path or
+// "latest".
+std::optional<std::filesystem::path> path_without_catalog(const std::string& name);
+
 // 12 of "t12"; nothing where `name` is not `letter` and a number.
 std::optional<int64_t> numbered(const std::string& name, char letter);
 

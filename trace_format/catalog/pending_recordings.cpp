@@ -101,6 +101,10 @@ std::optional<PendingEntry> parsed(const std::string& bytes) {
   return entry;
 }
 
+bool is_entry(const std::string& name) {
+  return name.starts_with("r") || (name.starts_with("t") && number<TraceId>(name.substr(1)));
+}
+
 // `next` as it is, and one more from now on; nothing where the file is not there or damaged.
 std::optional<TraceId> take_number(const fs::path& directory, TraceId least) {
   const int fd = open((directory / "next").c_str(), O_RDWR | O_CLOEXEC);
@@ -126,9 +130,24 @@ std::optional<TraceId> PendingRecording::reserve(const fs::path& catalog, TraceI
 
 PendingRecording::PendingRecording(const fs::path& catalog, TraceId id, const fs::path& trace,
                                    const std::string& command)
-    : file_(directory_of(catalog) / ("t" + std::to_string(id))) {
+    : PendingRecording(directory_of(catalog), "t" + std::to_string(id), trace, command) {}
+
+std::unique_ptr<PendingRecording> PendingRecording::replay(const fs::path& catalog,
+                                                           const fs::path& trace) {
+  if (!is_catalog(catalog) || access((directory_of(catalog) / "next").c_str(), F_OK) != 0)
+    return nullptr;
+  // One of the name may be there, of a process that had our number.
+  std::string name = "r" + std::to_string(getpid());
+  while (access((directory_of(catalog) / name).c_str(), F_OK) == 0) name += "x";
+  return std::unique_ptr<PendingRecording>(
+      new PendingRecording(directory_of(catalog), name, trace, ""));
+}
+
+PendingRecording::PendingRecording(const fs::path& directory, const std::string& name,
+                                   const fs::path& trace, const std::string& command)
+    : file_(directory / name) {
   // Locked and written by the time that it has its name.
-  const auto draft = directory_of(catalog) / (".t" + std::to_string(id));
+  const auto draft = directory / ("." + name);
   fd_ = open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
   if (fd_ < 0) throw CatalogError(draft.string() + ": " + std::strerror(errno));
   try {
@@ -187,7 +206,7 @@ TraceId PendingRecordings::reserve(TraceId least) {
 bool PendingRecordings::any() const {
   std::error_code none;
   for (const auto& file : fs::directory_iterator(directory_, none))
-    if (file.path().filename().string().starts_with("t")) return true;
+    if (is_entry(file.path().filename())) return true;
   return false;
 }
 
@@ -196,10 +215,9 @@ std::vector<PendingRecordings::Entry> PendingRecordings::entries() const {
   std::error_code none;
   for (const auto& file : fs::directory_iterator(directory_, none)) {
     const std::string name = file.path().filename();
-    const auto id = name.starts_with("t") ? number<TraceId>(name.substr(1)) : std::nullopt;
-    if (!id) continue;
+    if (!is_entry(name)) continue;
     Entry entry;
-    entry.id = *id;
+    if (name.starts_with("t")) entry.id = *number<TraceId>(name.substr(1));
     entry.file = file.path();
     entry.fd = open(entry.file.c_str(), O_RDWR | O_CLOEXEC);
     if (entry.fd < 0) continue;
@@ -213,7 +231,7 @@ std::vector<PendingRecordings::Entry> PendingRecordings::entries() const {
     entry.recording = *recording;
     found.push_back(std::move(entry));
   }
-  std::ranges::sort(found, {}, &Entry::id);
+  std::ranges::stable_sort(found, {}, &Entry::id);
   return found;
 }
 

@@ -1,12 +1,14 @@
-// Recordings that are not in the catalog yet. Opening a database takes longer than a small program
-// runs: a recording is entered in a file of its own in a directory beside the catalog, and whoever
-// opens the catalog next takes it over.
+// Recordings and replays that are not in the catalog yet. Opening a database takes longer than a
+// small program runs: each is entered in a file of its own in a directory beside the catalog, and
+// whoever opens the catalog next takes it over.
 //
 //   CATALOG.pending/next   the number that the next trace gets at least
 //   CATALOG.pending/tN     trace N; its recorder holds a lock on it (flock) while it records
+//   CATALOG.pending/r*     a replay; likewise
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,7 +17,7 @@
 
 namespace heddle {
 
-// What there is to say about a recording.
+// What there is to say about a recording, or a replay, which has neither command nor trace's end.
 struct PendingEntry {
   UnixMilliseconds started = 0;
   std::filesystem::path path;  // of the trace
@@ -41,6 +43,9 @@ class PendingRecording {
   // Enters the recording `id`. The trace's directory is made already.
   PendingRecording(const std::filesystem::path& catalog, TraceId id,
                    const std::filesystem::path& trace, const std::string& command);
+  // Enters a replay of that trace; nothing where the catalog must be opened, as above.
+  static std::unique_ptr<PendingRecording> replay(const std::filesystem::path& catalog,
+                                                  const std::filesystem::path& trace);
   ~PendingRecording();
   PendingRecording(const PendingRecording&) = delete;
   PendingRecording& operator=(const PendingRecording&) = delete;
@@ -48,6 +53,8 @@ class PendingRecording {
   void end(const PendingEntry::End& end);
 
  private:
+  PendingRecording(const std::filesystem::path& directory, const std::string& name,
+                   const std::filesystem::path& trace, const std::string& command);
   void write(const std::string& text);
 
   std::filesystem::path file_;
@@ -68,13 +75,14 @@ class PendingRecordings {
   bool any() const;
 
   struct Entry {
-    TraceId id = 0;
+    TraceId id = 0;  // 0: of a replay
     PendingEntry recording;
     bool over = false;  // nobody will add to it
     int fd = -1;        // holds the lock
     std::filesystem::path file;
   };
-  // Those that can be read, by number. forget() closes them; `taken_over`: they are in the catalog.
+  // Those that can be read, by number: replays first. forget() closes them; `taken_over`: they are
+  // in the catalog.
   std::vector<Entry> entries() const;
   void forget(std::vector<Entry>& entries, bool taken_over);
 

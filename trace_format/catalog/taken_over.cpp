@@ -1,4 +1,4 @@
-// Recordings that were entered beside the catalog become rows of it.
+// Recordings and replays that were entered beside the catalog become rows of it.
 #include "trace_format/catalog/catalog.h"
 #include "trace_format/catalog/pending_recordings.h"
 
@@ -25,6 +25,25 @@ void begin(Database& database, TraceId id, const PendingEntry& recording) {
   }
 }
 
+// One that is under way is taken over when it is over.
+void add_replay(Database& database, const PendingEntry& replay) {
+  const std::string path = replay.path;
+  Statement insert(database,
+                   "INSERT INTO runs(verb, trace, finding, started, duration, outcome) "
+                   "VALUES('replay', "
+                   "(SELECT id FROM traces WHERE path = ?1 ORDER BY id DESC LIMIT 1), "
+                   "(SELECT id FROM findings WHERE path = ?1 ORDER BY id DESC LIMIT 1), "
+                   "?2, max(0, ?3 - ?2), ?4)");
+  std::optional<int64_t> at;
+  std::optional<std::string> outcome;
+  if (replay.end) {
+    at = replay.end->at;
+    outcome = replay.end->outcome;
+  }
+  insert.bind(1, path).bind(2, replay.started);
+  insert.bind_or_null(3, at).bind_or_null(4, outcome).execute();
+}
+
 }  // namespace
 
 void Catalog::take_over_pending() {
@@ -39,6 +58,7 @@ void Catalog::take_over_pending() {
   try {
     Transaction transaction(database_);
     for (const auto& [id, recording, over, fd, file] : entries) {
+      if (id == 0) continue;
       begin(database_, id, recording);
       if (!recording.end) continue;
       const auto& end = *recording.end;
@@ -49,6 +69,9 @@ void Catalog::take_over_pending() {
       update.bind(1, end.at).bind(2, end.outcome).bind(3, id).execute();
       if (!end.kept) remove_trace(id);
     }
+    // Of traces that are rows by now.
+    for (const auto& entry : entries)
+      if (entry.id == 0 && entry.over) add_replay(database_, entry.recording);
     transaction.commit();
   } catch (const CatalogError&) {
     pending.forget(entries, false);

@@ -94,9 +94,37 @@ TEST_F(PendingRecordingsTest, OneThatIsNotKeptLeavesItsRunOnly) {
   EXPECT_EQ(catalog.add_trace({"/b", "b", {}}), 2);
 }
 
+TEST_F(PendingRecordingsTest, ReplaysBecomeRunsOfTheirTraces) {
+  EXPECT_EQ(PendingRecording::replay(file, scratch / "t1"), nullptr) << "no catalog yet";
+  open();
+  const auto replays = [&] {
+    auto catalog = open();
+    Statement statement(catalog.database(),
+                        "SELECT group_concat(ifnull(trace, '-') || ' ' || ifnull(outcome, '?') || "
+                        "' ' || (duration IS NULL), ', ') FROM runs WHERE verb = 'replay'");
+    return statement.step() ? statement.text(0) : "";
+  };
+  // Recorded after the replay of another was entered, and taken over with it.
+  auto under_way = PendingRecording::replay(file, scratch / "t1");
+  PendingRecording(file, *PendingRecording::reserve(file, 1), scratch / "t1", "a")
+      .end(ended("exit 3"));
+  auto unknown = PendingRecording::replay(file, scratch / "t9");
+  ASSERT_TRUE(under_way && unknown);
+  unknown->end({unix_now(), "as recorded", true, {}});
+  unknown.reset();
+  EXPECT_EQ(replays(), "- as recorded 0");
+  under_way->end({unix_now(), "diverged", true, {}});
+  under_way.reset();
+  EXPECT_EQ(replays(), "- as recorded 0, 1 diverged 0");
+  PendingRecording::replay(file, scratch / "t1");  // killed
+  EXPECT_EQ(replays(), "- as recorded 0, 1 diverged 0, 1 ? 1");
+  EXPECT_FALSE(PendingRecordings(file).any());
+}
+
 TEST_F(PendingRecordingsTest, ADamagedEntryIsNone) {
   open();
   std::ofstream(file.string() + ".pending/t1") << "nothing that ends with a zero";
+  std::ofstream(file.string() + ".pending/r1") << "neither";
   auto catalog = open();
   EXPECT_TRUE(catalog.traces().empty());
   EXPECT_FALSE(PendingRecordings(file).any());
