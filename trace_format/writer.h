@@ -69,9 +69,9 @@ class TraceWriter {
   std::vector<uint8_t> pending_;
   uint64_t next_ = 0;
   uint64_t pending_first_ = 0;
-  uint64_t passed_on_ = 0;  // the chunk that the other half holds: ChunkFile's number; 0: none
+  uint64_t passed_on_ = 0;      // the chunk that the other half holds: ChunkFile's number; 0: none
   uint64_t log_passed_on_ = 0;  // likewise the last log
-  uint64_t bytes_ = 0;      // of a file that was finished
+  uint64_t bytes_ = 0;          // of a file that was finished
   std::optional<std::string> failure_;  // likewise
 };
 
