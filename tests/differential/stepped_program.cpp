@@ -23,7 +23,9 @@ using translator::ExitKind;
 
 // The exit that the translator makes of the instruction at `pc`, if it leaves before it.
 const translator::ExitSite* leaving(const translator::Translation& t) {
-  if (t.exits.empty() || t.exits[0].offset != 0) return nullptr;
+  if (t.exits.empty()) return nullptr;
+  // The runtime is asked first for what cpuid says.
+  if (t.exits[0].kind != ExitKind::special && t.exits[0].offset != 0) return nullptr;
   return &t.exits[0];
 }
 
