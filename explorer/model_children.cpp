@@ -48,7 +48,12 @@ SyscallAnswer ModelKernel::make_child(const SyscallRequest& request, const Clone
     return infeasible("a new process that shares memory with a running one");
   if (wanted.flags & (CLONE_FILES | CLONE_SIGHAND | CLONE_PIDFD | CLONE_PARENT))
     return infeasible("a new process that shares descriptors or has one for itself");
-  const TaskId parent = request.place.task, child = next_task();
+  const TaskId parent = request.place.task;
+  const bool nested = children_.starting(parent);
+  if (nested && !forked(parent)) return infeasible("a process that vfork made makes others");
+  const TaskId child =
+      nested ? (last_task_ = std::max(last_task_, recording_->children().last_task()) + 1)
+             : next_task();
   SyscallAnswer answer = of_kind(SyscallAnswer::Kind::new_task);
   answer.child = child;
   answer.makes_process = true;
@@ -60,10 +65,10 @@ SyscallAnswer ModelKernel::make_child(const SyscallRequest& request, const Clone
   if (!forks && (wanted.flags & CLONE_CHILD_SETTID))
     answer.effects.push_back(model::effect(wanted.child_tid, number));
   children_.add(child, parent, answer.result, exit_signal_of(request, memory),
-                (wanted.flags & CLONE_VFORK) != 0, signals_.state());
-  input_output_.fork(model::kOwnTable, child);
+                (wanted.flags & CLONE_VFORK) != 0, signals(parent));
+  input_output_.fork(nested ? parent : model::kOwnTable, child);
   queue_.add(child);
-  if (forks) child_addresses_.emplace(child, addresses_);
+  if (forks) child_addresses_.emplace(child, nested ? child_addresses_.at(parent) : addresses_);
   if (wanted.flags & CLONE_VFORK) queue_.suspend(parent);
   return answer;
 }
@@ -132,10 +137,15 @@ SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const Gue
     case SYS_clone:
     case SYS_clone3:
     case SYS_fork:
-    case SYS_vfork:
+    case SYS_vfork: {
+      const auto wanted = clone_arguments(request.number, a, memory);
+      if (!wanted) return done(-EFAULT);
+      if (wanted->flags & CLONE_THREAD) return infeasible("a thread of a new process");
+      return make_child(request, *wanted, memory);
+    }
     case SYS_wait4:
     case SYS_waitid:
-      return infeasible("a process that has executed no program makes others");
+      return *children_.call(request, queue_);
     case SYS_getpid:
     case SYS_gettid:
       return done(tid(task));
@@ -201,6 +211,10 @@ SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const Gue
     case SYS_fcntl:
     case SYS_poll:
       break;
+    case SYS_close_range:
+      input_output_.close_range(task, a, queue_);
+      children_.progress(input_output_, queue_);
+      return done(0);
     default:
       return early_answer(request);
   }

@@ -27,10 +27,10 @@ class TracedGuest final : public ModelGuest {
   }
   std::optional<Exit> run_to(const Place& place) override { return of(place.task).run_to(place); }
   void add_task(TaskId parent, TaskId child, const SyscallRequest& request) override {
-    guest_->add_task(parent, child, request);
+    of(parent).add_task(parent, child, request);
   }
   void fork_task(TaskId parent, TaskId child, const SyscallRequest& request) override {
-    forked_[child] = guest_->fork_process(parent, child, request);
+    forked_[child] = of(parent).fork_process(parent, child, request);
   }
   void remove_task(TaskId task) override {
     if (forked_.erase(task) == 0) guest_->remove_task(task);

@@ -13,9 +13,9 @@
 
 namespace heddle::model {
 
-bool Children::selected(const Child& child, const SyscallRequest& request) {
+bool Children::selected(const Child& child, const SyscallRequest& request) const {
   const auto& a = request.arguments;
-  if (child.state == State::gone) return false;
+  if (child.state == State::gone || child.owner != owner(request.place.task)) return false;
   if (request.number == SYS_waitid) {
     switch (a[0]) {
       case P_ALL:

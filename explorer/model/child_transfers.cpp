@@ -11,6 +11,11 @@ void InputOutput::execute(TableId child, RunQueue& queue) {
   progress(queue);
 }
 
+void InputOutput::close_range(TableId table, const std::array<uint64_t, 6>& a, RunQueue& queue) {
+  files_.close_range(table, a[0], a[1], (a[2] & 4 /* CLOSE_RANGE_CLOEXEC */) != 0);
+  progress(queue);
+}
+
 void InputOutput::exit(TableId child, RunQueue& queue) {
   files_.drop_table(child);
   progress(queue);

@@ -34,13 +34,22 @@ std::optional<std::vector<std::string>> texts_at(uint64_t address, const GuestMe
   return texts;
 }
 
+SignalInfo sent_by(int64_t pid, int32_t number) {
+  SignalInfo info;
+  info.number = number;
+  const std::array<int32_t, 5> head{number, 0, SI_USER, 0, static_cast<int32_t>(pid)};
+  std::memcpy(info.siginfo.data(), head.data(), sizeof head);
+  return info;
+}
+
 std::string title(const ChildProgram& program, int64_t pid) {
   return "process " + std::to_string(pid) + " (" + program.path + ")";
 }
 
 }  // namespace
 
-Children::Children(std::shared_ptr<const Recording> recording) : recording_(std::move(recording)) {}
+Children::Children(std::shared_ptr<const Recording> recording)
+    : recording_(std::move(recording)), own_pid_(recording_->children().own_pid()) {}
 
 void Children::add(TaskId task, TaskId parent, int64_t pid, int32_t exit_signal, bool waits,
                    const SignalState& parents) {
@@ -48,6 +57,7 @@ void Children::add(TaskId task, TaskId parent, int64_t pid, int32_t exit_signal,
   child.task = task;
   child.pid = pid;
   child.parent = waits ? parent : 0;
+  child.owner = owner(parent);
   child.signals = parents.forked(parent, task);
   child.exit_signal = exit_signal;
   children_[task] = std::move(child);
@@ -137,7 +147,11 @@ void Children::exit(TaskId task, int32_t status, InputOutput& io, Signals& signa
 }
 
 void Children::end(Child& child, int32_t status, Signals& signals, RunQueue& queue) {
-  const SignalAction& action = signals.state().action(SIGCHLD);
+  // Its own children are nobody's that is modelled.
+  for (auto& [task, other] : children_)
+    if (other.owner == child.task) other.state = State::gone;
+  const SignalAction& action =
+      (child.owner == 0 ? signals.state() : children_.at(child.owner).signals).action(SIGCHLD);
   const bool unattended = action.handler == 1 || (action.flags & SA_NOCLDWAIT);
   child.state = unattended ? State::gone : State::zombie;
   child.status = status;
@@ -154,7 +168,10 @@ void Children::end(Child& child, int32_t status, Signals& signals, RunQueue& que
                                       0,
                                       killed ? WTERMSIG(status) : WEXITSTATUS(status)};
     std::memcpy(info.siginfo.data(), head.data(), sizeof head);
-    signals.post(0, info, queue);
+    if (child.owner == 0)
+      signals.post(0, info, queue);
+    else if (starting(child.owner))
+      come(children_.at(child.owner), info, queue);
   }
   wake_waiters(queue);
 }
@@ -255,12 +272,7 @@ std::string Children::play(Child& child, InputOutput& io, Signals& signals, RunQ
       child.sent &= ~bit(step.signal);
       break;
     case Does::sends: {
-      SignalInfo info;
-      info.number = step.signal;
-      const std::array<int32_t, 5> head{step.signal, 0, SI_USER, 0,
-                                        static_cast<int32_t>(child.pid)};
-      std::memcpy(info.siginfo.data(), head.data(), sizeof head);
-      signals.post(0, info, queue);
+      signals.post(0, sent_by(child.pid, step.signal), queue);
       break;
     }
     case Does::ends:
@@ -280,13 +292,13 @@ void Children::progress(InputOutput& io, RunQueue& queue) {
 }
 
 void Children::signal_itself(TaskId starting, int32_t number) {
-  SignalInfo info;
-  info.number = number;
-  children_.at(starting).signals.post(starting, info);
+  Child& child = children_.at(starting);
+  child.signals.post(starting, sent_by(child.pid, number));
 }
 
 // To a child that runs the process's code in memory of its own.
-void Children::come(Child& child, int32_t number, RunQueue& queue) {
+void Children::come(Child& child, const SignalInfo& info, RunQueue& queue) {
+  const int32_t number = info.number;
   using Disposition = SignalState::Disposition;
   const Disposition disposition = child.signals.disposition(number);
   const bool handled = disposition == Disposition::handle;
@@ -294,8 +306,6 @@ void Children::come(Child& child, int32_t number, RunQueue& queue) {
   if (!blocked && !handled && disposition != Disposition::terminate &&
       disposition != Disposition::core)
     return;
-  SignalInfo info;
-  info.number = number;
   child.signals.post(0, info);
   const Wait* wait = blocked ? nullptr : queue.wait_of(child.task);
   if (wait && wait->on_signal != OnSignal::waits_on)
@@ -309,7 +319,7 @@ SyscallAnswer Children::deliver(Child& child, int32_t number, RunQueue& queue) {
     if (child.parent != 0)
       child.sent |= bit(number);
     else
-      come(child, number, queue);
+      come(child, sent_by(own_pid_, number), queue);
     return done(0);
   }
   using Disposition = SignalState::Disposition;

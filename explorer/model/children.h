@@ -36,7 +36,7 @@ class Children {
  public:
   explicit Children(std::shared_ptr<const Recording> recording);
 
-  // `waits`: `parent` stands still meanwhile.
+  // `waits`: `parent` stands still meanwhile. Its parent may be a starting child.
   void add(TaskId child, TaskId parent, int64_t pid, int32_t exit_signal, bool waits,
            const SignalState& parents);
   bool starting(TaskId task) const;
@@ -68,6 +68,7 @@ class Children {
     TaskId task = 0;
     int64_t pid = 0;
     TaskId parent = 0;  // starting: who waits for it
+    TaskId owner = 0;   // whose child it is: a starting one's; 0: the process's
     State state = State::starting;
     SignalState signals;  // starting
     int32_t exit_signal = 0;
@@ -101,13 +102,16 @@ class Children {
   SyscallAnswer wait(const SyscallRequest& request, RunQueue& queue);
   SyscallAnswer waited_for(Child& child, const SyscallRequest& request);
   std::optional<SyscallAnswer> send(int64_t to, int32_t number, RunQueue& queue);
-  static void come(Child& child, int32_t number, RunQueue& queue);
+  static void come(Child& child, const SignalInfo& info, RunQueue& queue);
   SyscallAnswer deliver(Child& child, int32_t number, RunQueue& queue);
   Child* with_pid(int64_t pid);
-  static bool selected(const Child& child, const SyscallRequest& request);
+  // 0: the process is.
+  TaskId owner(TaskId task) const { return starting(task) ? task : 0; }
+  bool selected(const Child& child, const SyscallRequest& request) const;
   std::vector<uint8_t> usage(const Child& child) const;
 
   std::shared_ptr<const Recording> recording_;
+  int64_t own_pid_ = 0;
   std::map<TaskId, Child> children_;
   std::set<const ChildProgram*> used_;
   std::vector<Waiter> waiters_;

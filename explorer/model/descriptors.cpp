@@ -179,6 +179,17 @@ SyscallAnswer InputOutput::shut_down(const SyscallRequest& request) {
   return done(0);
 }
 
+// What a pipe or a socket pair is does not depend on which of them it is.
+std::optional<SyscallAnswer> InputOutput::like_another(const SyscallRequest& request,
+                                                       RecordedAnswers& answers) {
+  const Recording& recording = answers.recording();
+  for (const size_t event : recording.calls(request.number)) {
+    const auto object = recording.object_of(event);
+    if (object && recording.children().is_end(*object)) return answers.adapt(event, request);
+  }
+  return std::nullopt;
+}
+
 SyscallAnswer InputOutput::other(const SyscallRequest& request, RecordedAnswers& answers) {
   const auto& a = request.arguments;
   const OpenFile& file = *files_.find(static_cast<int>(a[0]));
@@ -186,6 +197,8 @@ SyscallAnswer InputOutput::other(const SyscallRequest& request, RecordedAnswers&
     if (request.number == SYS_ioctl && a[1] == FIONREAD && ends->reads)
       return done(0, {effect(a[2], static_cast<int>(files_.pipe(*ends->reads).size()))});
     if (request.number == SYS_ioctl && a[1] == TCGETS) return done(-ENOTTY);
+    if (request.number == SYS_fstat || request.number == SYS_newfstatat)
+      if (auto answer = like_another(request, answers)) return std::move(*answer);
   }
   if (!file.object) return infeasible("what the program opened is not known from the recording");
   return answers.answer(request, file.object);

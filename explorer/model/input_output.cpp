@@ -78,6 +78,9 @@ std::optional<SyscallAnswer> InputOutput::dispatch(const SyscallRequest& request
       return duplicate(request);
     case SYS_close:
       return done(files_.close(static_cast<int>(a[0])) ? 0 : -EBADF);
+    case SYS_close_range:
+      close_range(kOwnTable, a, queue);
+      return done(0);
     case SYS_fcntl:
       return control(request, answers);
     case SYS_lseek:

@@ -46,6 +46,7 @@ class InputOutput {
   void use(TableId table) { files_.use(table); }
   void fork(TableId from, TableId child) { files_.copy_table(from, child); }
   int open_outside(int flags);
+  void close_range(TableId table, const std::array<uint64_t, 6>& arguments, RunQueue& queue);
   void execute(TableId child, RunQueue& queue);
   void exit(TableId child, RunQueue& queue);
   // What became of a child's step.
@@ -97,6 +98,8 @@ class InputOutput {
   SyscallAnswer control(const SyscallRequest& request, RecordedAnswers& answers);
   SyscallAnswer seek(const SyscallRequest& request, RecordedAnswers& answers);
   SyscallAnswer shut_down(const SyscallRequest& request);
+  static std::optional<SyscallAnswer> like_another(const SyscallRequest& request,
+                                                   RecordedAnswers& answers);
   SyscallAnswer other(const SyscallRequest& request, RecordedAnswers& answers);
   // transfers.cpp
   SyscallAnswer transfer(const SyscallRequest& request, const GuestMemory& memory,

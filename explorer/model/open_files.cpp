@@ -44,6 +44,22 @@ std::optional<FileId> OpenFiles::id_of(TableId table, int descriptor) const {
   return named == found->second.end() ? std::nullopt : std::optional(named->second.file);
 }
 
+void OpenFiles::close_range(TableId table, uint64_t first, uint64_t last, bool on_exec) {
+  std::vector<int> numbers;
+  for (auto& [number, descriptor] : tables_.at(table)) {
+    if (static_cast<uint64_t>(number) < first || static_cast<uint64_t>(number) > last) continue;
+    if (on_exec)
+      descriptor.close_on_exec = true;
+    else
+      numbers.push_back(number);
+  }
+  for (const int number : numbers) {
+    const FileId file = tables_.at(table).at(number).file;
+    tables_.at(table).erase(number);
+    release(file);
+  }
+}
+
 void OpenFiles::close_all(TableId table, FileId file) {
   const auto count = std::erase_if(tables_.at(table),
                                    [&](const auto& entry) { return entry.second.file == file; });

@@ -60,6 +60,8 @@ class OpenFiles {
   void close_marked(TableId table);
   void drop_table(TableId table);
   std::optional<FileId> id_of(TableId table, int descriptor) const;
+  // Numbers from `first` to `last`, at once or when a program is executed.
+  void close_range(TableId table, uint64_t first, uint64_t last, bool on_exec);
   // Whatever of the table names the file.
   void close_all(TableId table, FileId file);
 

@@ -127,9 +127,11 @@ void RecordedChildren::add_child(const Process& parent, bool own, const Event& e
   pids_.insert(call.result);
   if (own) by_pid_[call.result] = call.child;
   auto process = std::make_shared<Process>(parent);
-  process->is_child = own;
+  // Whoever makes it still runs the first process's code: so may it, until it executes a program.
+  const bool runs_our_code = own || !parent.program;
+  process->is_child = runs_our_code;
   process->over = false;
-  if (own) {
+  if (runs_our_code) {
     process->child = call.child;
     process->program.reset();
   }

@@ -69,12 +69,15 @@ class RecordedChildren {
   void other(const Event& event);
   void finish();
 
+  int64_t own_pid() const { return own_pid_; }
   // In the order in which they were executed.
   std::span<const ChildProgram> programs() const { return programs_; }
   // Calls of children before they executed anything, in order.
   std::span<const event::Syscall> early_calls() const { return early_; }
   // The numbers of all descendants.
   bool is_descendant(int64_t pid) const { return pids_.contains(pid); }
+  // Is it a pipe's or socket's end that the first process made?
+  bool is_end(ObjectId object) const;
   // Children and threads of the first process, in order of creation.
   std::span<const TaskId> made() const { return made_; }
   TaskId last_task() const { return last_task_; }
@@ -82,8 +85,8 @@ class RecordedChildren {
  private:
   struct Process {
     Table table;
-    TaskId child = 0;  // that it descends from, or is
-    bool is_child = false;
+    TaskId child = 0;               // that it descends from, or is
+    bool is_child = false;          // of one that had executed nothing
     std::optional<size_t> program;  // of the child
     bool over = false;
   };
@@ -97,7 +100,6 @@ class RecordedChildren {
     ObjectId stream = 0;
     uint64_t from = 0, size = 0;
   };
-  bool is_end(ObjectId object) const;
   ObjectId stream_of_writer(ObjectId object) const;
   uint64_t wrote(ObjectId object, uint64_t count);
   void read(ObjectId object, const event::Syscall& call);
