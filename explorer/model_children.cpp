@@ -76,11 +76,14 @@ SyscallAnswer ModelKernel::make_child(const SyscallRequest& request, const Clone
 // What a child was answered in the recorded run before it executed a program.
 SyscallAnswer ModelKernel::early_answer(const SyscallRequest& request) {
   const auto calls = recording_->children().early_calls();
+  const auto* known = find(request.number);
+  // Behind these there is whatever was in the registers.
+  const size_t count = known ? known->count() : request.arguments.size();
   std::optional<size_t> again;
   for (size_t number = 0; number < calls.size(); ++number) {
     const event::Syscall& call = calls[number];
     bool same = call.number == request.number;
-    for (size_t i = 0; same && i < call.arguments.size(); ++i)
+    for (size_t i = 0; same && i < count; ++i)
       same = call.arguments[i] == request.arguments[i] ||
              (is_pointer(call.arguments[i]) && is_pointer(request.arguments[i]) &&
               call.effects.empty());
@@ -90,7 +93,6 @@ SyscallAnswer ModelKernel::early_answer(const SyscallRequest& request) {
   }
   // Where it says something about the process only.
   if (again && calls[*again].effects.empty()) return done(calls[*again].result);
-  const auto* known = find(request.number);
   return infeasible(std::string("the recording has no answer for a new process's ") +
                     (known ? known->name : "system call"));
 }
@@ -168,6 +170,13 @@ SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const Gue
       if (a[0] == 0) named.arguments[0] = static_cast<uint64_t>(tid(task));
       if (auto answer = children_.call(named, queue_)) return std::move(*answer);
       return early_answer(request);
+    }
+    case SYS_pause: {
+      model::Wait wait;
+      wait.what = "a signal (pause)";
+      wait.on_signal = model::OnSignal::interrupts;
+      queue_.block(task, std::move(wait));
+      return of_kind(SyscallAnswer::Kind::blocks);
     }
     case SYS_mmap:
     case SYS_munmap:
