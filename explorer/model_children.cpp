@@ -31,6 +31,35 @@ bool is_pointer(uint64_t argument) {
   return argument >= 4096 && argument < uint64_t{1} << 47;
 }
 
+// Asked again it answers something else: what comes next.
+bool takes_something(uint64_t number) {
+  return number == SYS_read || number == SYS_readv || number == SYS_recvfrom ||
+         number == SYS_recvmsg || number == SYS_getdents64 || number == SYS_accept4;
+}
+
+// Does the call ask the same? `effects` are then where the request's arguments point.
+bool answers(const event::Syscall& call, const SyscallRequest& request,
+             std::vector<MemoryEffect>* effects) {
+  if (call.number != request.number) return false;
+  const auto* known = find(request.number);
+  // Behind its arguments there is whatever was in the registers.
+  const size_t count = known ? known->count() : request.arguments.size();
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t recorded = call.arguments[i], asked = request.arguments[i];
+    if (recorded != asked && !(is_pointer(recorded) && is_pointer(asked))) return false;
+  }
+  for (MemoryEffect& effect : *effects) {
+    const auto end = call.arguments.begin() + static_cast<std::ptrdiff_t>(count);
+    const auto points_there = std::find(call.arguments.begin(), end, effect.address);
+    if (points_there != end)
+      effect.address =
+          request.arguments[static_cast<size_t>(points_there - call.arguments.begin())];
+    else if (!std::equal(call.arguments.begin(), end, request.arguments.begin()))
+      return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 // As in the recorded run, whose numbers those of other processes' tasks are among.
@@ -76,23 +105,20 @@ SyscallAnswer ModelKernel::make_child(const SyscallRequest& request, const Clone
 // What a child was answered in the recorded run before it executed a program.
 SyscallAnswer ModelKernel::early_answer(const SyscallRequest& request) {
   const auto calls = recording_->children().early_calls();
-  const auto* known = find(request.number);
-  // Behind these there is whatever was in the registers.
-  const size_t count = known ? known->count() : request.arguments.size();
   std::optional<size_t> again;
   for (size_t number = 0; number < calls.size(); ++number) {
     const event::Syscall& call = calls[number];
-    bool same = call.number == request.number;
-    for (size_t i = 0; same && i < count; ++i)
-      same = call.arguments[i] == request.arguments[i] ||
-             (is_pointer(call.arguments[i]) && is_pointer(request.arguments[i]) &&
-              call.effects.empty());
-    if (!same) continue;
-    if (used_early_.insert(number).second) return done(call.result, call.effects);
+    std::vector<MemoryEffect> effects = call.effects;
+    if (!answers(call, request, &effects)) continue;
+    if (used_early_.insert(number).second) return done(call.result, std::move(effects));
     again = number;
   }
-  // Where it says something about the process only.
-  if (again && calls[*again].effects.empty()) return done(calls[*again].result);
+  if (again && !takes_something(request.number)) {
+    std::vector<MemoryEffect> effects = calls[*again].effects;
+    answers(calls[*again], request, &effects);
+    return done(calls[*again].result, std::move(effects));
+  }
+  const auto* known = find(request.number);
   return infeasible(std::string("the recording has no answer for a new process's ") +
                     (known ? known->name : "system call"));
 }
