@@ -141,6 +141,8 @@ constexpr Command kCommands[] = {
     {NS_GET_NSTYPE, "NS_GET_NSTYPE", 0},
     {NS_GET_OWNER_UID, "NS_GET_OWNER_UID", 4},
     {RNDGETENTCNT, "RNDGETENTCNT", 4},
+    // net/vmw_vsock/af_vsock.c
+    {0x7b9, "IOCTL_VM_SOCKETS_GET_LOCAL_CID", 4},
 };
 
 const Command* known(uint64_t command) {

@@ -360,6 +360,12 @@ TEST_F(Effects, CommandsOfIoctlFcntlAndPrctl) {
           << std::hex << command;
     close(terminal);
   }
+  // IOCTL_VM_SOCKETS_GET_LOCAL_CID
+  const int vsock = open("/dev/vsock", O_RDONLY | O_CLOEXEC);
+  if (vsock >= 0) {
+    oracle.expect_exact(SYS_ioctl, [&] { return SyscallArguments{u(vsock), 0x7b9, a(0)}; });
+    close(vsock);
+  }
   const int file = open("/tmp", O_RDONLY | O_CLOEXEC);
   for (const uint64_t command : {uint64_t{FS_IOC_GETFLAGS}, uint64_t{FIGETBSZ}})
     oracle.expect_exact(SYS_ioctl, [&] { return SyscallArguments{u(file), command, a(0)}; });
