@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -87,16 +88,28 @@ void write_all(int fd, const uint8_t* bytes, size_t size, const fs::path& path) 
   }
 }
 
-// The digest of all that `source` gives, which is written to `to` if that is a descriptor.
+bool is_zero(std::span<const uint8_t> bytes) {
+  return bytes[0] == 0 && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+// The digest of all that `source` gives, which is written to `to` if that is a descriptor, with
+// holes for zeros: sparse files stay sparse.
 std::string hashed(const FileStore::Source& source, int to, const fs::path& path) {
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
                                                                        XXH3_freeState);
   XXH3_128bits_reset(state.get());
   std::vector<uint8_t> piece(1 << 20);
+  off_t size = 0;
   while (const size_t got = source(piece)) {
     XXH3_128bits_update(state.get(), piece.data(), got);
-    if (to >= 0) write_all(to, piece.data(), got, path);
+    size += static_cast<off_t>(got);
+    if (to < 0) continue;
+    if (!is_zero({piece.data(), got}))
+      write_all(to, piece.data(), got, path);
+    else if (lseek(to, static_cast<off_t>(got), SEEK_CUR) < 0)
+      fail("writing " + path.string(), errno);
   }
+  if (to >= 0 && ftruncate(to, size) != 0) fail("writing " + path.string(), errno);
   return hexadecimal(XXH3_128bits_digest(state.get()));
 }
 

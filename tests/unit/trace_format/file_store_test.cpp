@@ -62,6 +62,23 @@ TEST_F(Store, ChangedFilesAreOthers) {
   EXPECT_EQ(read(root_ / "two" / second), "behind");
 }
 
+TEST_F(Store, SparseFilesStaySparse) {
+  constexpr uint64_t kHole = 4 << 20;
+  const auto path = file("sparse", "begin");
+  fs::resize_file(path, kHole);
+  std::ofstream(path, std::ios::app) << "end";
+  const auto ends_in_a_hole = file("ends_in_a_hole", "begin");
+  fs::resize_file(ends_in_a_hole, kHole);
+  FileStore store(root_ / "one", {});
+  for (const auto& sparse : {path, ends_in_a_hole}) {
+    const auto pinned = root_ / "one" / store.pin(sparse);
+    EXPECT_EQ(read(pinned), read(sparse));
+    struct stat info {};
+    ASSERT_EQ(stat(pinned.c_str(), &info), 0);
+    EXPECT_LT(static_cast<uint64_t>(info.st_blocks) * 512, kHole / 2);
+  }
+}
+
 TEST_F(Store, ATraceOutlivesTheStore) {
   const auto path = file("library", "contents");
   FileStore(root_ / "one", root_ / "store").pin(path);
