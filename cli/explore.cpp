@@ -83,6 +83,7 @@ void print_json(const ExplorationSummary& summary, const Failure* failure, const
                 double seconds) {
   nlohmann::json j = {{"pairs", summary.pairs},
                       {"lock_ordered_pairs", summary.lock_ordered},
+                      {"pairs_without_effect", summary.without_effect},
                       {"schedules", summary.schedules},
                       {"verdicts", summary.verdicts},
                       {"infeasible", summary.infeasible},
@@ -137,6 +138,7 @@ int explore(const Options& options) {
     report::ExplorationText text;
     text.race_pairs = summary.pairs;
     text.lock_ordered_pairs = summary.lock_ordered;
+    text.without_effect = summary.without_effect;
     text.schedules = summary.schedules;
     text.verdicts = summary.verdicts;
     text.infeasible = summary.infeasible;

@@ -55,6 +55,7 @@ std::string stopped(const ScheduleStep& step) {
   if (step.fault.kind != FaultKind::none) return "gets the injected fault in";
   if (step.signal != 0) return "gets signal " + std::to_string(step.signal) + " before";
   if (step.at.phase == 2) return "waits or ends in";
+  if (step.holds && step.at.phase == 0) return "is held back before";
   return step.at.phase == 1 ? "is stopped between the load and the store of" : "is stopped before";
 }
 
@@ -86,6 +87,7 @@ std::string happened(const InjectedFault& injected) {
 constexpr size_t kMostEarlier = 16;
 // Of a task that a step stopped, that are compared with what others do meanwhile.
 constexpr size_t kNextAccesses = 8;
+constexpr size_t kNextUnordered = 100;  // likewise, where nothing orders them
 
 }  // namespace
 
@@ -133,31 +135,60 @@ std::optional<Explanation::Sides> Explanation::meeting_at(const RunOutcome& run,
 }
 
 std::optional<Explanation::Sides> Explanation::meeting(const RunOutcome& run,
-                                                       const Minimised& minimised) const {
+                                                       const Minimised& minimised,
+                                                       Pairs pairs) const {
+  const auto wanted = [&](const std::optional<Sides>& found) {
+    return found && (pairs == Pairs::any ||
+                     among(recorded_.races, run.points[found->held], run.points[found->other]));
+  };
   // What was torn explains more than what was put off.
   for (const uint8_t phase : {1, 0}) {
     if (minimised.preempts && run.schedule.steps[*minimised.preempts].at.phase == phase)
-      if (const auto found = meeting_at(run, *minimised.preempts)) return found;
+      if (const auto found = meeting_at(run, *minimised.preempts); wanted(found)) return found;
     for (size_t step = run.schedule.steps.size(); step-- > 0;)
       if (run.schedule.steps[step].at.phase == phase)
-        if (const auto found = meeting_at(run, step)) return found;
+        if (const auto found = meeting_at(run, step); wanted(found)) return found;
   }
   return std::nullopt;
 }
 
-std::optional<Explanation::Sides> Explanation::meeting_after(const RunOutcome& run) const {
+std::optional<Explanation::Sides> Explanation::meeting_after(const RunOutcome& run,
+                                                             Pairs pairs) const {
+  const size_t most = pairs == Pairs::unordered ? kNextUnordered : kNextAccesses;
   for (size_t step = run.points_before_step.size(); step-- > 0;) {
     const ScheduleStep& stopped = run.schedule.steps[step];
     if (stopped.next == stopped.at.task) continue;
     const size_t from = run.points_before_step[step];
     size_t looked_at = 0;
-    for (size_t held = from; held < run.points.size() && looked_at < kNextAccesses; ++held) {
+    for (size_t held = from; held < run.points.size() && looked_at < most; ++held) {
       if (run.points[held].place.task != stopped.at.task) continue;
       ++looked_at;
       for (size_t other = from; other < held; ++other)
         if (run.points[other].place.task != stopped.at.task &&
-            conflict(run.points[held], run.points[other]))
+            conflict(run.points[held], run.points[other]) &&
+            (pairs == Pairs::any || among(recorded_.races, run.points[held], run.points[other])))
           return Sides{held, other, step};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Explanation::Sides> Explanation::meeting_before(const RunOutcome& run,
+                                                              Pairs pairs) const {
+  for (size_t step = run.points_before_step.size(); step-- > 0;) {
+    const TaskId task = run.schedule.steps[step].at.task;
+    const size_t from = run.points_before_step[step];
+    size_t looked_at = 0;
+    for (size_t held = from; held-- > 0 && looked_at < kNextAccesses;) {
+      const PassedPoint& mine = run.points[held];
+      if (mine.place.task != task) continue;
+      ++looked_at;
+      for (size_t other = from; other < run.points.size(); ++other) {
+        const PassedPoint& theirs = run.points[other];
+        if (theirs.place.task == task) break;
+        if (conflict(mine, theirs) && (pairs == Pairs::any || among(recorded_.races, mine, theirs)))
+          return Sides{held, other, {}};
+      }
     }
   }
   return std::nullopt;
@@ -242,24 +273,73 @@ FindingSide Explanation::side(const PassedPoint& point,
   return side;
 }
 
-void Explanation::explain(Finding& finding, const Minimised& minimised,
-                          const RunOutcome& failing) const {
+// What kind it is, and where each thread waits.
+void Explanation::explain_deadlock(Finding& finding, const Schedule& schedule,
+                                   const RunOutcome& failing) const {
+  std::map<TaskId, std::vector<StackFrame>> waiting;
+  RunLimits limits;
+  limits.at_deadlock = [&](ModelGuest& guest, TaskId task) { waiting[task] = stack_(guest, task); };
+  run_(schedule, limits);
+  bool for_condition = false, for_signal = false;
+  std::string places;
+  for (const auto& [task, stack] : waiting) {
+    for_condition |= std::ranges::any_of(stack, [](const StackFrame& frame) {
+      return frame.function.find("pthread_cond_") != std::string::npos ||
+             frame.function.find("cnd_") == 0;
+    });
+    // It had a signal, and waits for one.
+    for_signal |= std::ranges::any_of(failing.events, [&](const Event& event) {
+      return std::holds_alternative<event::Signal>(event.body) && event.place.task == task;
+    });
+    const auto own = std::ranges::find_if(stack, [this](const StackFrame& frame) {
+      return frame.line != 0 && symbols_.library(frame.pc).empty();
+    });
+    if (own != stack.end())
+      places += (places.empty() ? "" : ", ") + who(task) + " in " + own->function + " " +
+                own->file + ":" + std::to_string(own->line);
+  }
+  const bool cycle = failing.reason.find(", which thread ") != std::string::npos;
+  for_signal &= failing.reason.find("a signal (") != std::string::npos;
+  finding.kind = cycle           ? "deadlock"
+                 : for_signal    ? "lost signal"
+                 : for_condition ? "lost wake-up"
+                                 : "deadlock";
+  finding.consequence = failing.reason + (places.empty() ? "" : ": " + places);
+}
+
+void Explanation::explain(Finding& finding, const Minimised& minimised, const RunOutcome& failing,
+                          const Schedule& found) const {
   RunLimits limits;
   limits.keep_points = true;
-  const RunOutcome noted = run_(minimised.schedule, limits);
-  auto sides = meeting(noted, minimised);
+  RunOutcome noted = run_(minimised.schedule, limits);
+  auto sides = meeting(noted, minimised, Pairs::unordered);
+  // Fewer steps may do without a stop at a race that the run as found had one at.
+  if (!sides && failing.verdict != Verdict::deadlock && failing.verdict != Verdict::hang) {
+    RunOutcome as_found = run_(found, limits);
+    sides = meeting(as_found, {found, 0, false, {}, {}}, Pairs::unordered);
+    if (sides) noted = std::move(as_found);
+  }
+  std::optional<Sides> turned;
   if (!sides) {
     const RunOutcome plain = run_({}, limits);
-    if (plain.verdict == Verdict::same) sides = turned_round(noted, plain);
+    if (plain.verdict == Verdict::same) turned = turned_round(noted, plain);
+    const bool unordered =
+        turned && among(recorded_.races, noted.points[turned->held], noted.points[turned->other]);
+    if (unordered) sides = turned;
   }
+  if (!sides) sides = meeting(noted, minimised, Pairs::any);
+  if (!sides) sides = turned;
   if (!sides && failing.reason.starts_with(kMisdirected)) sides = misdirected(noted);
-  if (!sides) sides = meeting_after(noted);
+  for (const Pairs pairs : {Pairs::unordered, Pairs::any}) {
+    if (!sides) sides = meeting_before(noted, pairs);
+    if (!sides) sides = meeting_after(noted, pairs);
+  }
   if (sides) {
     std::map<size_t, std::vector<StackFrame>> stacks;
     limits.at_point = [&](ModelGuest& guest, TaskId task, size_t index) {
       if (index == sides->held || index == sides->other) stacks[index] = stack_(guest, task);
     };
-    run_(minimised.schedule, limits);
+    run_(noted.schedule, limits);
     const PassedPoint &held = noted.points[sides->held], &other = noted.points[sides->other];
     finding.sides = {side(held, stacks[sides->held]), side(other, stacks[sides->other])};
 
@@ -296,12 +376,12 @@ void Explanation::explain(Finding& finding, const Minimised& minimised,
 
   switch (failing.verdict) {
     case Verdict::deadlock:
-      finding.kind = "deadlock";
-      finding.consequence = failing.reason;
+      explain_deadlock(finding, minimised.schedule, failing);
       break;
     case Verdict::hang:
-      finding.kind = "hang";
-      finding.consequence = failing.reason;
+      finding.kind = failing.reason.starts_with("livelock") ? "livelock" : "hang";
+      finding.consequence = failing.reason.substr(
+          finding.kind == "livelock" ? std::string_view("livelock: ").size() : 0);
       break;
     default:
       if (failing.reason.starts_with("use after free") ||

@@ -25,21 +25,28 @@ class Explanation {
   Explanation(Run run, StackOf stack, const Symbols& symbols, const AnalysedRun& recorded)
       : run_(std::move(run)), stack_(std::move(stack)), symbols_(symbols), recorded_(recorded) {}
 
-  // Fills in kind, consequence, fingerprint, sides, differences, deciding
-  // and whether the two steps do decide.
-  void explain(Finding& finding, const Minimised& minimised, const RunOutcome& failing) const;
+  // `found`: before it was minimised. Fills in kind, consequence, fingerprint, sides, differences,
+  // deciding and whether the two steps do decide.
+  void explain(Finding& finding, const Minimised& minimised, const RunOutcome& failing,
+               const Schedule& found) const;
 
  private:
   using Sides = DecidingPair;
-  std::optional<Sides> meeting(const RunOutcome& run, const Minimised& minimised) const;
+  enum class Pairs : uint8_t { unordered, any };  // that are looked for
+  std::optional<Sides> meeting(const RunOutcome& run, const Minimised& minimised,
+                               Pairs pairs) const;
   std::optional<Sides> meeting_at(const RunOutcome& run, size_t step) const;
   // What others touch while a step keeps a task from going on to something that conflicts.
-  std::optional<Sides> meeting_after(const RunOutcome& run) const;
+  std::optional<Sides> meeting_after(const RunOutcome& run, Pairs pairs) const;
+  // What others touch of what a task had just touched when a step stopped it.
+  std::optional<Sides> meeting_before(const RunOutcome& run, Pairs pairs) const;
   // The first pair of conflicting accesses of two tasks that came the other way round in a run that
   // passed; pairs that nothing orders before others. Indices into the failing run's points.
   std::optional<Sides> turned_round(const RunOutcome& failing, const RunOutcome& passing) const;
   static bool among(const std::vector<RaceCandidate>& pairs, const PassedPoint& a,
                     const PassedPoint& b);
+  void explain_deadlock(Finding& finding, const Schedule& schedule,
+                        const RunOutcome& failing) const;
   FindingSide side(const PassedPoint& point, const std::vector<StackFrame>& stack) const;
   // Of a run that sent a signal to a number that was free: that, and what had freed it.
   static std::optional<Sides> misdirected(const RunOutcome& failing);

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,8 +20,8 @@
 namespace heddle {
 namespace {
 
-constexpr uint64_t kMinimiserTrials = 600;
-constexpr size_t kMostSimple = 60;
+// So many schedules that the trace cannot answer, and no other, are enough.
+constexpr uint64_t kMostInfeasible = 100;
 constexpr size_t kMostSuppressed = 8;  // findings of a search
 // Pairs that only locks order, as targets of second rank, and accesses to locks, of third: at most
 // so many of each.
@@ -110,6 +111,7 @@ const AnalysedRun& Exploration::analyse(const AnalysisOptions& options) {
   };
   for (const auto& race : recorded_.races)
     if (race.first.place.task != race.second.place.task || !handled(recorded_, race)) aim_at(race);
+  unordered_targets_ = targets_.size();
   aim_signals(recorded_);
   for (const int32_t signal : expected_) aim_signals(analyse_with(signal));
   for (const auto* pairs : {&recorded_.lock_ordered, &recorded_.contended}) {
@@ -189,7 +191,7 @@ void Exploration::aim_signals(const AnalysedRun& run) {
 std::unique_ptr<Runs> Exploration::make_runs(Runs::In in) const {
   return std::make_unique<Runs>(
       recording_, [this](const std::string& content) { return reader_.pinned(content); }, points_,
-      handled_, expected_, recorded_, oracle_, in);
+      handled_, expected_, recorded_, varying_, oracle_, in);
 }
 
 Runs& Exploration::runs() {
@@ -224,6 +226,7 @@ std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& option
 
 std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
   const auto begun = std::chrono::steady_clock::now();
+  learn_varying_lines();
   for (size_t times = 0; times < kMostSuppressed; ++times) {
     auto failure = search_from(summary_.schedules, options, begun);
     if (!failure || !suppressions_.match(failure->finding)) return failure;
@@ -231,6 +234,14 @@ std::optional<Failure> Exploration::search(const ExplorationOptions& options) {
   }
   summary_.stopped = "findings that are suppressed, one after another";
   return std::nullopt;
+}
+
+void Exploration::learn_varying_lines() {
+  if (!shows_time(recorded_.output) && !shows_time(recorded_.error)) return;
+  const RunOutcome plain = run_schedule({});
+  if (plain.verdict != Verdict::changed) return;
+  varying_ = varying_lines(recorded_.output, plain.output);
+  varying_.merge(varying_lines(recorded_.error, plain.error));
 }
 
 // The search without its first `from` schedules.
@@ -263,10 +274,20 @@ std::optional<Failure> Exploration::search_from(uint64_t from, const Exploration
     ++summary_.verdicts[std::string(name(outcome.verdict))];
     ++summary_.strategies[tried->strategy];
     if (outcome.verdict == Verdict::infeasible) ++summary_.infeasible[outcome.reason];
+    note_meeting(*tried);
     if (on_schedule) on_schedule(tried->number + 1, tried->strategy, outcome);
     if (outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible) {
       summary_.stopped = "a finding";
-      return explain(outcome, options, tried->description, jobs);
+      if (options.explain) return explain(outcome, options, tried->description, jobs);
+      Failure failure;
+      failure.finding.schedule = outcome.schedule;
+      failure.outcome = std::move(outcome);
+      return failure;
+    }
+    if (summary_.schedules == kMostInfeasible &&
+        summary_.verdicts["infeasible"] == kMostInfeasible) {
+      summary_.stopped = "none of so many schedules stayed within what the trace can answer";
+      return std::nullopt;
     }
     if (options.seconds > 0 && summary_.seconds >= options.seconds) {
       summary_.stopped = "the time is over";
@@ -278,76 +299,13 @@ std::optional<Failure> Exploration::search_from(uint64_t from, const Exploration
   return std::nullopt;
 }
 
-// All schedules with a single switch, at a racing access of the run that has none. Most failures of
-// small depth are among them (M. Musuvathi, S. Qadeer, "Iterative Context Bounding", PLDI 2007).
-std::vector<Schedule> Exploration::one_preemption() {
-  RunLimits limits;
-  limits.keep_points = true;
-  const RunOutcome plain = run_limited({}, limits);
-  std::vector<Schedule> schedules;
-  for (const uint8_t phase : {1, 0})
-    for (const auto& point : plain.points) {
-      if (point.place.phase != phase) continue;
-      for (const TaskId other : point.others) {
-        if (schedules.size() == kMostSimple) return schedules;
-        schedules.push_back({{{point.place, other, 0}}});
-      }
-    }
-  return schedules;
-}
-
-Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions& options,
-                             const std::string& strategy, SearchJobs& jobs) {
-  MinimiserOptions minimiser;
-  minimiser.most_trials = kMinimiserTrials;
-  minimiser.simple = one_preemption();
-  const Minimised minimised = minimise(
-      failing.schedule,
-      [&](const Schedule& fewer) { return jobs.follow(fewer).verdict == failing.verdict; },
-      minimiser);
-  Failure failure;
-  failure.outcome = run_schedule(minimised.schedule);
-  Finding& finding = failure.finding;
-  finding.verdict = name(failure.outcome.verdict);
-  finding.schedule = minimised.schedule;
-  finding.strategy = strategy;
-  finding.seed = options.seed;
-  finding.schedules_tried = summary_.schedules;
-  finding.found_steps = failing.schedule.steps.size();
-  finding.confirmed = 1;
-  finding.origin = std::filesystem::absolute(directory_).lexically_normal();
-  const auto stack = [this](ModelGuest& guest, TaskId task) {
-    std::vector<StackFrame> frames;
-    for (auto& f : Unwinder(*symbols_).stack(guest.memory(), guest.task(task).registers))
-      frames.push_back({f.pc, f.function, f.file, f.line, f.module});
-    return frames;
-  };
-  Explanation([this](const Schedule& schedule,
-                     const RunLimits& limits) { return run_limited(schedule, limits); },
-              stack, *symbols_, recorded_)
-      .explain(finding, minimised, failure.outcome);
-  return failure;
-}
-
-void Exploration::store(const Failure& failure, const std::filesystem::path& directory) {
-  TraceWriter writer(directory);
-  const auto pin = [&](const std::optional<FileRange>& file) {
-    if (file && !file->content.empty()) writer.pin(reader_.pinned(file->content));
-  };
-  const Event& exec = recording_->front();
-  for (const auto& mapping : std::get<event::Exec>(exec.body).mappings) pin(mapping.file);
-  writer.append(exec);
-  for (const auto& event : failure.outcome.events) {
-    if (const auto* call = std::get_if<event::Syscall>(&event.body)) pin(call->file);
-    writer.append(event);
-  }
-  writer.finish();
-  if (writer.failure()) throw std::runtime_error(*writer.failure());
-  write_finding(failure.finding, directory);
-  TraceReader trace(directory);
-  const auto first = trace.next();
-  Replayer replayer(*first, [&](const std::string& content) { return trace.pinned(content); }, {});
-  while (const auto event = trace.next()) replayer.advance(*event);
+// The pairs that nothing orders are the first targets.
+void Exploration::note_meeting(const TriedRun& tried) {
+  if (!tried.met || tried.outcome.verdict != Verdict::same) return;
+  if (tried.met->target >= unordered_targets_) return;
+  auto& orders = met_[tried.met->target];
+  if (orders.insert(tried.met->second_first).second && orders.size() == 2)
+    ++summary_.without_effect;
 }
 
 }  // namespace heddle

@@ -25,12 +25,16 @@ struct ExplorationOptions {
   double seconds = 0;                  // likewise, of wall time; 0: no limit
   size_t jobs = 1;                     // processes; what is found does not depend on it
   std::string strategy = "portfolio";  // one of strategy_names()
+  bool explain = true;                 // false: a finding has its schedule as found, no more
   bool isolate = false;                // each run in a process of its own: slow, and finds the same
 };
 
 struct ExplorationSummary {
   uint64_t pairs = 0;         // with nothing that orders them
   uint64_t lock_ordered = 0;  // ordered only by who came first
+  // Of the pairs: both sides were run next to each other, in either order, and the runs came to the
+  // same as the recorded one.
+  uint64_t without_effect = 0;
   uint64_t schedules = 0;
   std::map<std::string, uint64_t> verdicts;    // schedules by verdict
   std::map<std::string, uint64_t> infeasible;  // schedules by reason
@@ -92,10 +96,18 @@ class Exploration {
     return runs().follow(schedule, limits);
   }
   std::vector<Schedule> one_preemption();
+  std::vector<Place> earlier_places(const Schedule& schedule, size_t step);
   Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
                   const std::string& strategy, SearchJobs& jobs);
+  enum class Minimising : uint8_t { freely, by_leaving_out };
+  Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
+                  const std::string& strategy, SearchJobs& jobs, Minimising how);
   Ticks ticks_before() const;
   std::unique_ptr<Strategy> strategy(const ExplorationOptions& options);
+  void note_meeting(const TriedRun& tried);
+  // What the program prints otherwise each time it is run.
+  void learn_varying_lines();
+  uint64_t most_trials() const;
   std::optional<Failure> search_from(uint64_t from, const ExplorationOptions& options,
                                      std::chrono::steady_clock::time_point begun);
 
@@ -106,11 +118,14 @@ class Exploration {
   Suppressions suppressions_;
   AnalysedRun recorded_;
   std::vector<Target> targets_;
+  size_t unordered_targets_ = 0;            // the first of them
+  std::map<uint64_t, std::set<bool>> met_;  // of targets: the orders that came to the same
   std::vector<SignalTarget> signal_targets_;
   std::set<int32_t> handled_;   // signals of these
   std::set<int32_t> expected_;  // that the recording did not have
   std::set<uint64_t> points_;
   OracleCommands oracle_;
+  VaryingLines varying_;
   std::unique_ptr<Runs> runs_;  // in a process apart: what is found is confirmed there
   ExplorationSummary summary_;
 };

@@ -9,28 +9,31 @@ namespace {
 
 class Reduction {
  public:
-  Reduction(const Schedule& schedule, const std::function<bool(const Schedule&)>& fails,
-            const MinimiserOptions& options)
+  Reduction(const Schedule& schedule, const Fails& fails, const MinimiserOptions& options)
       : best_(schedule), fails_(fails), options_(options) {}
 
   Minimised run() {
     for (const Schedule& simple : options_.simple)
       if (simple.steps.size() < best_.steps.size() && accept(simple)) break;
     if (!best_.steps.empty() && !accept(Schedule{})) shorten();
-    ddmin();
-    bool changed = true;
-    while (changed && !exhausted()) {
-      changed = shorten();
-      changed |= drop_extras();
-      changed |= move_earlier();
-      if (changed) ddmin();
-    }
+    reduce();
+    if (move_earlier()) reduce();
     Minimised result{best_, trials_, !exhausted_, {}, {}};
     find_deciding(result);
     return result;
   }
 
  private:
+  void reduce() {
+    bool changed = true;
+    while (changed && !exhausted()) {
+      ddmin();
+      changed = hold_back();
+      changed |= shorten();
+      changed |= drop_extras();
+    }
+  }
+
   bool exhausted() const { return exhausted_; }
 
   // Tries `candidate`; makes it the best one if it fails.
@@ -44,9 +47,14 @@ class Reduction {
     }
     ++trials_;
     tried_.insert(text);
-    const bool failed = fails_(candidate);
-    if (failed) best_ = std::move(candidate);
-    return failed;
+    std::optional<Schedule> failed = fails_(candidate);
+    if (!failed) return false;
+    // No longer than it was; what else is made of a candidate of the same length is no progress.
+    const bool shorter = failed->steps.size() < best_.steps.size();
+    if (!shorter && *failed != candidate) return false;
+    tried_.insert(failed->text());
+    best_ = *std::move(failed);
+    return true;
   }
 
   Schedule range(size_t from, size_t to, bool complement) const {
@@ -102,43 +110,70 @@ class Reduction {
     return changed;
   }
 
+  // Signals, faults and holds that are not needed.
   bool drop_extras() {
     bool changed = false;
+    const auto without = [&](size_t i, const auto& drop) {
+      if (i >= best_.steps.size()) return;
+      Schedule candidate = best_;
+      drop(candidate.steps[i]);
+      if (candidate != best_) changed |= accept(std::move(candidate));
+    };
     for (size_t i = 0; i < best_.steps.size() && !exhausted(); ++i) {
-      const bool has_signal = best_.steps[i].signal != 0;
-      const bool has_fault = best_.steps[i].fault.kind != FaultKind::none;
-      if (has_signal) {
-        Schedule candidate = best_;
-        candidate.steps[i].signal = 0;
-        changed |= accept(std::move(candidate));
-      }
-      if (has_fault) {
-        Schedule candidate = best_;
-        candidate.steps[i].fault = {};
-        changed |= accept(std::move(candidate));
-      }
+      without(i, [](ScheduleStep& step) { step.signal = 0; });
+      without(i, [](ScheduleStep& step) { step.fault = {}; });
+      without(i, [](ScheduleStep& step) { step.holds = false; });
     }
     return changed;
   }
 
+  // One step that holds its task back, in place of those that each let others go on instead.
+  bool hold_back() {
+    if (!options_.hold) return false;
+    bool changed = false;
+    for (size_t i = 0; i < best_.steps.size() && !exhausted(); ++i) {
+      const ScheduleStep step = best_.steps[i];
+      if (step.holds) continue;
+      const bool goes_on = step.next == step.at.task;
+      const auto stays = [](const ScheduleStep& s) { return s.next == s.at.task; };
+      size_t named = i + 1;  // in another way
+      while (named < best_.steps.size() &&
+             (goes_on ? stays(best_.steps[named]) : best_.steps[named].next != step.at.task))
+        ++named;
+      const auto held = [&](size_t end, const auto& erased) {
+        Schedule candidate = best_;
+        candidate.steps[i].holds = true;
+        const auto from = candidate.steps.begin() + static_cast<std::ptrdiff_t>(i + 1);
+        const auto to = candidate.steps.begin() + static_cast<std::ptrdiff_t>(end);
+        candidate.steps.erase(std::remove_if(from, to, erased), to);
+        return candidate.steps.size() < best_.steps.size() && accept(std::move(candidate));
+      };
+      const auto any = [](const ScheduleStep&) { return true; };
+      changed |= (named < best_.steps.size() && held(named + 1, any)) || held(named, any) ||
+                 held(named, stays);
+    }
+    return changed;
+  }
+
+  // Each step to the earliest of its places: those before it are taken not to fail if one in the
+  // middle does not.
   bool move_earlier() {
     if (!options_.earlier_places) return false;
     bool changed = false;
     for (size_t i = 0; i < best_.steps.size() && !exhausted(); ++i) {
-      for (const Place& place : options_.earlier_places(best_.steps[i])) {
-        // Only ever back in the task's own time, so that this comes to an end.
-        const Place& at = best_.steps[i].at;
-        if (place.task != at.task || place.ticks > at.ticks ||
-            (place.ticks == at.ticks && place.pc == at.pc && place.phase >= at.phase) ||
-            (place.ticks == at.ticks && place.pc > at.pc))
-          continue;
+      const std::vector<Place> places = options_.earlier_places(best_, i);
+      const size_t steps = best_.steps.size();
+      size_t from = 0, to = places.size();  // the earliest is among these, or the step's own
+      while (from < to && !exhausted() && best_.steps.size() == steps) {
+        const size_t middle = (from + to) / 2;
         Schedule candidate = best_;
-        candidate.steps[i].at = place;
+        candidate.steps[i].at = places[middle];
         if (accept(std::move(candidate))) {
           changed = true;
-          break;
+          to = middle;
+        } else {
+          from = middle + 1;
         }
-        if (exhausted()) break;
       }
     }
     return changed;
@@ -165,7 +200,7 @@ class Reduction {
   }
 
   Schedule best_;
-  const std::function<bool(const Schedule&)>& fails_;
+  const Fails& fails_;
   const MinimiserOptions& options_;
   std::unordered_set<std::string> tried_;
   uint64_t trials_ = 0;
@@ -174,8 +209,7 @@ class Reduction {
 
 }  // namespace
 
-Minimised minimise(const Schedule& schedule, const std::function<bool(const Schedule&)>& fails,
-                   const MinimiserOptions& options) {
+Minimised minimise(const Schedule& schedule, const Fails& fails, const MinimiserOptions& options) {
   return Reduction(schedule, fails, options).run();
 }
 

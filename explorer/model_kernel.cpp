@@ -203,6 +203,10 @@ std::string ModelKernel::deadlock_description(const GuestMemory& memory) const {
   return cycle.empty() ? queue_.description() : cycle + " (" + queue_.description() + ")";
 }
 
+std::string ModelKernel::waiting_description() const {
+  return queue_.description();
+}
+
 void ModelKernel::settle() {
   signals_.post_due(queue_);
   while (clocks_.alarm_due(queue_.now())) signals_.post(0, SIGALRM, SI_KERNEL, queue_);

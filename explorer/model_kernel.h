@@ -101,6 +101,7 @@ class ModelKernel {
   const std::string& output(int stream) const { return input_output_.output(stream); }
   // What every task waits for; first the cycle, if one can be seen.
   std::string deadlock_description(const GuestMemory& memory) const;
+  std::string waiting_description() const;  // likewise, without
   // Somebody waits for what only the outside could bring: nobody knows whether that is a deadlock.
   bool waits_for_outside() const { return queue_.waits_for_outside(); }
 

@@ -86,10 +86,20 @@ void ModelRun::note_switch(TaskId next) {
     add(event::Switch{s_.kernel.child_runs(next) ? 0 : next}, s_.current);
     if (limits_.keep_events) s_.events.back().registers.reset();
   }
-  if (next != standard_ || placed_ != 0 || injected_.kind != FaultKind::none)
-    outcome_.schedule.steps.push_back({situation_.at, next, placed_, injected_});
+  if (next != standard_ || placed_ != 0 || injected_.kind != FaultKind::none || holds_)
+    outcome_.schedule.steps.push_back({situation_.at, next, placed_, injected_, holds_});
   placed_ = 0;
   injected_ = {};
+  for (auto& [task, decisions] : held_back_) ++decisions;
+  std::erase_if(held_back_, [](const auto& held) { return held.second > kLongestHold; });
+  if (keeps_turn_ > 0) --keeps_turn_;
+  if (next != s_.current) keeps_turn_ = 0;
+  if (holds_ && next == situation_.at.task)
+    keeps_turn_ = kLongestHold;
+  else if (holds_)
+    held_back_.insert_or_assign(situation_.at.task, 0);
+  holds_ = false;
+  held_back_.erase(next);
   if (next != s_.current || turn_over_) turn_ = 0;
   turn_over_ = false;
   s_.current = next;
@@ -106,18 +116,44 @@ bool ModelRun::place_signal(int32_t number) {
 bool ModelRun::find_runnable() {
   runnable_ = s_.kernel.runnable();
   while (runnable_.empty()) {
-    if (!s_.kernel.advance_time()) {
-      if (s_.kernel.waits_for_outside())
+    const bool outside = s_.kernel.waits_for_outside();
+    const bool too_late = outside && s_.kernel.now_ns() > limits_.idle_ns;
+    if (too_late || !s_.kernel.advance_time()) {
+      if (outside)
         end(Verdict::infeasible,
             "only the outside could go on: " + s_.kernel.deadlock_description(s_.guest->memory()));
       else
-        end(Verdict::deadlock, s_.kernel.deadlock_description(s_.guest->memory()));
+        end_deadlocked();
       return false;
     }
     runnable_ = s_.kernel.runnable();
   }
   list_runnable();
   return true;
+}
+
+void ModelRun::end_deadlocked() {
+  if (limits_.at_deadlock)
+    for (const auto& [task, call] : waiting_) limits_.at_deadlock(*s_.guest, task);
+  end(Verdict::deadlock, s_.kernel.deadlock_description(s_.guest->memory()));
+}
+
+// The tasks that could still run are what goes on.
+void ModelRun::end_endless() {
+  // Whoever answers to the outside may be what the others wait for.
+  if (s_.kernel.waits_for_outside()) {
+    end(Verdict::infeasible,
+        "it goes on while somebody waits for the outside: " + s_.kernel.waiting_description());
+    return;
+  }
+  const std::vector<TaskId>& tasks = s_.kernel.runnable();
+  std::string text = tasks.size() > 1 ? "livelock: " : "";
+  for (size_t i = 0; i < tasks.size(); ++i)
+    text += (i == 0 ? "thread " : ", thread ") + std::to_string(tasks[i]);
+  text += tasks.size() > 1 ? " go on in turns" : " goes on";
+  text += ", and the program did not end within the limits of a run";
+  const std::string waiting = s_.kernel.waiting_description();
+  end(Verdict::hang, text + (waiting.empty() ? "" : " (" + waiting + ")"));
 }
 
 void ModelRun::inject(const Fault& fault) {
@@ -129,14 +165,11 @@ void ModelRun::inject(const Fault& fault) {
 void ModelRun::list_runnable() {
   runnable_ = s_.kernel.runnable();
   situation_.current_runnable = std::ranges::count(runnable_, s_.current) > 0;
-  // Programs that children execute take longer than what their parent does next.
-  const bool goes_on =
-      situation_.current_runnable && !turn_over_ && !s_.kernel.child_runs(s_.current);
-  standard_ = goes_on ? s_.current : runnable_.front();
   situation_.ready = runnable_.size();
   // Time may pass while a runnable task is held back: sleepers can be chosen too.
   std::ranges::copy(s_.kernel.sleepers(kLongestStall), std::back_inserter(runnable_));
   situation_.runnable = runnable_;
+  standard_ = situation_.standard = standard();
   // One that comes is taken by the task that ran last.
   signals_ = s_.kernel.own(situation_.at.task) ? s_.kernel.outside_signals(kLongestStall)
                                                : std::vector<int32_t>();
@@ -145,6 +178,15 @@ void ModelRun::list_runnable() {
   for (const TaskId task : s_.kernel.runnable())
     if (s_.kernel.deliverable(task)) interrupted_.push_back(task);
   situation_.interrupted = interrupted_;
+}
+
+TaskId ModelRun::standard() const {
+  const bool goes_on = situation_.current_runnable && (!turn_over_ || keeps_turn_ > 0);
+  // Programs that children execute take longer than what their parent does next.
+  if (goes_on && !s_.kernel.child_runs(s_.current)) return s_.current;
+  const auto free = [&](TaskId task) { return !held_back_.contains(task); };
+  const auto first = std::ranges::find_if(runnable_, free);
+  return first != runnable_.end() ? *first : runnable_.front();
 }
 
 Ticks ModelRun::most_ticks() const {
@@ -163,7 +205,7 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
   while (!ended_) {
     if (!find_runnable()) break;
     if (++decisions > limits_.decisions || s_.ticks > limits_.ticks) {
-      end(Verdict::hang, "the program did not end within the limits of a run");
+      end_endless();
       break;
     }
     const TaskId next = choose();
@@ -269,6 +311,7 @@ RunOutcome ModelRun::run(Scheduler& scheduler) {
         budget = std::max<Ticks>(decision.ticks, 1);
         if (decision.signal != 0) place_signal(decision.signal);
         inject(decision.fault);
+        holds_ = decision.holds;
         return decision.next;
       },
       [&](TaskId task) {
@@ -298,6 +341,7 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
             end(Verdict::infeasible, "step " + std::to_string(step) +
                                          " of the schedule names a signal that is not to come");
           inject(steps[step - 1].fault);
+          holds_ = steps[step - 1].holds;
           if (std::ranges::count(runnable_, next) == 0)
             end(Verdict::infeasible, "step " + std::to_string(step) +
                                          " of the schedule names a task that cannot run there");

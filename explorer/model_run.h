@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <set>
@@ -86,17 +87,23 @@ struct ModelState {
 struct RunLimits {
   Ticks ticks = Ticks{2'000'000'000};  // of all tasks together; then the run is a hang
   uint64_t decisions = 200'000;        // likewise
+  // Virtual time, in ns; after that nothing more is expected of the outside.
+  uint64_t idle_ns = std::numeric_limits<uint64_t>::max();
   bool keep_points = false;
   bool keep_events = true;
   bool faults = false;  // the scheduler is asked in front of each call that can meet one
   // keep_points: called at each, with its index; the guest is stopped there.
   std::function<void(ModelGuest&, TaskId, size_t)> at_point = nullptr;
+  // Called for each task that waits when nobody can go on.
+  std::function<void(ModelGuest&, TaskId)> at_deadlock = nullptr;
 };
 
 // How long a task runs by the default rule while others could; and what a call counts for, since
 // one that asks for the time again and again waits for others too.
 inline constexpr Ticks kTurn = 10'000'000;
 inline constexpr Ticks kCallOfTurn = 5000;
+// For how many decisions a schedule's step holds a task back: others may wait for it, and spin.
+inline constexpr uint32_t kLongestHold = 1000;
 
 // Runs `state` to the end of the program. `watch`: leave at access points (the guest was translated
 // with some). `until_clone`: stop just before the first thread is created, leaving `state` there.
@@ -135,6 +142,8 @@ class ModelRun {
   // A signal of the outside comes where the last task is. False: there is none to come.
   bool place_signal(int32_t number);
   void list_runnable();
+  // Whose turn it is by the default rule.
+  TaskId standard() const;
   // The call that the last task is in front of ends so.
   void inject(const Fault& fault);
   // The fault that the task's call at `place` is to end with; once.
@@ -142,6 +151,8 @@ class ModelRun {
   // The task goes on over the point that it was left at: what that does to the heap.
   void pass_point(TaskId task);
   void end(Verdict verdict, std::string reason = {}, int status = 0);
+  void end_deadlocked();
+  void end_endless();
   void deliver(TaskId task, const SignalInfo& info);
   void note_point(TaskId task);
   void note_call(TaskId task, const event::Syscall& call);
@@ -175,11 +186,14 @@ class ModelRun {
   std::vector<TaskId> interrupted_;
   std::vector<Fault> faults_;                        // of situation_
   std::map<TaskId, std::pair<Place, Fault>> armed_;  // faults of calls that are to be made
+  std::map<TaskId, uint32_t> held_back_;             // decisions since a step held it back
   Fault injected_;                                   // of the decision that is being taken
-  int32_t placed_ = 0;      // the signal of the decision that is being taken
-  TaskId standard_ = 0;     // whose turn it is by the default rule
-  Ticks turn_ = 0;          // of the current task, so far
-  bool turn_over_ = false;  // it was as long as it may be, or the task gave way
+  int32_t placed_ = 0;       // the signal of the decision that is being taken
+  bool holds_ = false;       // does the decision that is being taken hold somebody back?
+  uint32_t keeps_turn_ = 0;  // for so many decisions the current task does not give way
+  TaskId standard_ = 0;      // whose turn it is by the default rule
+  Ticks turn_ = 0;           // of the current task, so far
+  bool turn_over_ = false;   // it was as long as it may be, or the task gave way
 };
 
 }  // namespace heddle

@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cerrno>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 #include <vector>
@@ -73,6 +75,45 @@ Ended run(const std::string& command, const std::string& input, int exit_status)
   return ended;
 }
 
+// Every run of digits, and every name of a day or month as dates have them, is one '#'.
+std::string without_numbers(const std::string& line) {
+  constexpr std::array<std::string_view, 19> kNames{"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun",
+                                                    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul",
+                                                    "Aug", "Sep", "Oct", "Nov", "Dec"};
+  const auto letter = [&](size_t at) {
+    return at < line.size() && std::isalpha(static_cast<unsigned char>(line[at])) != 0;
+  };
+  const auto digit = [&](size_t at) {
+    return at < line.size() && line[at] >= '0' && line[at] <= '9';
+  };
+  std::string text;
+  for (size_t at = 0; at < line.size();) {
+    const std::string_view three(line.data() + at, std::min<size_t>(3, line.size() - at));
+    const bool names = (at == 0 || !letter(at - 1)) && !letter(at + 3) &&
+                       std::ranges::find(kNames, three) != kNames.end();
+    if (names) {
+      at += 3;
+    } else if (digit(at)) {
+      while (digit(at)) ++at;
+    } else {
+      text += line[at++];
+      continue;
+    }
+    text += '#';
+  }
+  return text;
+}
+
+std::string without_varying(const std::string& output, const VaryingLines& varying) {
+  std::istringstream in(output);
+  std::string text;
+  for (std::string line; std::getline(in, line);) {
+    const std::string rest = without_numbers(line);
+    text += (varying.contains(rest) ? rest : line) + "\n";
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string go_failure(const std::string& error) {
@@ -86,11 +127,40 @@ std::string go_failure(const std::string& error) {
   return {};
 }
 
+bool shows_time(const std::string& text) {
+  constexpr size_t kSecondsSinceEpoch = 10;  // digits
+  size_t digits = 0;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const bool digit = std::isdigit(static_cast<unsigned char>(text[at])) != 0;
+    digits = digit ? digits + 1 : 0;
+    if (digits == kSecondsSinceEpoch) return true;
+    const bool minutes = text[at] == ':' && at > 0 && at + 2 < text.size() &&
+                         std::isdigit(static_cast<unsigned char>(text[at - 1])) != 0 &&
+                         std::isdigit(static_cast<unsigned char>(text[at + 1])) != 0 &&
+                         std::isdigit(static_cast<unsigned char>(text[at + 2])) != 0;
+    if (minutes) return true;
+  }
+  return false;
+}
+
+VaryingLines varying_lines(const std::string& one, const std::string& other) {
+  VaryingLines lines;
+  std::istringstream left(one), right(other);
+  std::string a, b;
+  while (std::getline(left, a) && std::getline(right, b)) {
+    if (a == b || !shows_time(a) || !shows_time(b)) continue;
+    const std::string rest = without_numbers(a);
+    if (rest == without_numbers(b)) lines.insert(rest);
+  }
+  return lines;
+}
+
 OutputOracle::OutputOracle(int status, std::string output, std::string error,
-                           OracleCommands commands)
+                           const VaryingLines& varying, OracleCommands commands)
     : status_(status),
       output_(std::move(output)),
       error_(std::move(error)),
+      varying_(varying),
       commands_(std::move(commands)) {}
 
 const std::string& OutputOracle::filtered(const std::string& text) {
@@ -106,6 +176,14 @@ const std::string& OutputOracle::filtered(const std::string& text) {
     known->second = std::move(ended.output);
   }
   return known->second;
+}
+
+bool OutputOracle::alike(const std::string& one, const std::string& other) {
+  if (one == other) return true;
+  const auto compared = [this](const std::string& text) {
+    return varying_.empty() ? text : without_varying(text, varying_);
+  };
+  return compared(filtered(one)) == compared(filtered(other));
 }
 
 void OutputOracle::judge(RunOutcome& outcome) {
@@ -125,10 +203,7 @@ void OutputOracle::judge(RunOutcome& outcome) {
     if (const auto go = go_failure(outcome.error); !go.empty()) outcome.reason += ": " + go;
     return;
   }
-  if (outcome.output == output_ && outcome.error == error_) return;
-  const bool same = !commands_.filter.empty() && filtered(outcome.output) == filtered(output_) &&
-                    filtered(outcome.error) == filtered(error_);
-  if (same) return;
+  if (alike(outcome.output, output_) && alike(outcome.error, error_)) return;
   outcome.verdict = Verdict::changed;
   outcome.reason = "the output differs";
 }

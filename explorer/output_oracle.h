@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "explorer/model_run.h"
@@ -17,19 +18,32 @@ struct OracleCommands {
   std::string command;
 };
 
+// Lines without their numbers and the names of days and months.
+using VaryingLines = std::set<std::string>;
+
+// The lines that show the time (12:30, or ten digits in a row) and differ in two runs' output in
+// these only. A number that may be the program's result is compared.
+VaryingLines varying_lines(const std::string& one, const std::string& other);
+// Can there be such lines?
+bool shows_time(const std::string& output);
+
 class OutputOracle {
  public:
-  // Of the recorded run: wait(2)'s status word, and what it wrote.
-  OutputOracle(int status, std::string output, std::string error, OracleCommands commands);
+  // Of the recorded run: wait(2)'s status word, and what it wrote. `varying`, which outlives this:
+  // lines of which numbers and names of days and months are not compared.
+  OutputOracle(int status, std::string output, std::string error, const VaryingLines& varying,
+               OracleCommands commands);
 
   // A verdict other than `same` stands. Throws std::system_error where a command cannot be run.
   void judge(RunOutcome& outcome);
 
  private:
   const std::string& filtered(const std::string& text);
+  bool alike(const std::string& one, const std::string& other);
 
   int status_;
   std::string output_, error_;
+  const VaryingLines& varying_;
   OracleCommands commands_;
   std::map<std::string, std::string> filtered_;  // what the filter made of it
 };

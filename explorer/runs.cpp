@@ -5,23 +5,34 @@
 #include <algorithm>
 
 #include "explorer/resident_guest.h"
+#include "explorer/strategies/follow_schedule.h"
 #include "explorer/traced_guest.h"
 
 namespace heddle {
+namespace {
+
+constexpr uint64_t kLongestIdle = 60'000'000'000;  // ns
+constexpr uint64_t kLeastDecisions = 20'000;
+
+}  // namespace
 
 Runs::Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
            const std::set<uint64_t>& points, const std::set<int32_t>& signals,
-           const std::set<int32_t>& expected, const AnalysedRun& recorded, OracleCommands oracle,
-           In in)
+           const std::set<int32_t>& expected, const AnalysedRun& recorded,
+           const VaryingLines& varying, OracleCommands oracle, In in)
     : recording_(std::move(recording)),
       files_(std::move(files)),
       points_(points),
       signals_(signals),
       expected_(expected),
       recorded_(recorded),
-      oracle_(recorded.status, recorded.output, recorded.error, std::move(oracle)),
+      oracle_(recorded.status, recorded.output, recorded.error, varying, std::move(oracle)),
       cpuid_(cpuid_answers(*recording_)),
-      in_(in) {}
+      in_(in) {
+  for (const uint64_t pc : points)
+    if (const auto times = recorded.executions.find(pc); times != recorded.executions.end())
+      passed_points_ += times->second;
+}
 
 ModelState& Runs::start() {
   if (start_) return *start_;
@@ -90,10 +101,21 @@ RunOutcome Runs::follow(const Schedule& schedule, const RunLimits& limits) {
   return outcome;
 }
 
-// A program that runs a hundred times as long as it did, and that for a while, hangs.
+RunOutcome Runs::follow_loosely(const Schedule& schedule, const RunLimits& limits) {
+  FollowSchedule following(schedule);
+  return run(following, 0, limits);
+}
+
+// A program that runs many times as long as it did, and that for a while, hangs.
 RunLimits Runs::limited(RunLimits limits) const {
-  constexpr Ticks kTimes = 100, kLeast = 50'000'000;
-  limits.ticks = std::min(limits.ticks, std::max(kTimes * recorded_.ticks, kLeast));
+  constexpr Ticks kTimes = 10, kLeast = 50'000'000, kEnough = 300'000'000;
+  const Ticks ticks = recorded_.ticks;
+  limits.ticks =
+      std::min(limits.ticks, std::max({kTimes * ticks, std::min(100 * ticks, kEnough), kLeast}));
+  // A strategy may stop tasks more often than each of their points and calls does.
+  limits.decisions =
+      kLeastDecisions + 2 * kTimes * (passed_points_ + recording_->size()) + ticks / 8;
+  limits.idle_ns = 2 * recording_->back().time_ns + kLongestIdle;
   return limits;
 }
 

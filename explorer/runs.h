@@ -22,17 +22,20 @@ class Runs {
 
   // `points`: instructions with scheduling points; `signals`: those that are placed, see
   // ModelRun::run_to_start; `expected`: of these, the ones that may come though they did not in the
-  // recording; `recorded`: what the recorded run came to. All outlive this.
+  // recording; `recorded`: what the recorded run came to; `varying`: see OutputOracle. All outlive
+  // this.
   Runs(std::shared_ptr<const std::vector<Event>> recording, PinnedFiles files,
        const std::set<uint64_t>& points, const std::set<int32_t>& signals,
-       const std::set<int32_t>& expected, const AnalysedRun& recorded, OracleCommands oracle,
-       In in);
+       const std::set<int32_t>& expected, const AnalysedRun& recorded, const VaryingLines& varying,
+       OracleCommands oracle, In in);
 
   // Run `number` of the scheduler, or a schedule, each from the state just before the first thread
   // is created or a handler of those signals is installed, which all schedules have in common.
   // Where this process cannot hold the guest, runs are made in one of its own.
   RunOutcome run(Scheduler& scheduler, uint64_t number, const RunLimits& limits);
   RunOutcome follow(const Schedule& schedule, const RunLimits& limits);
+  // As far as it fits (FollowSchedule); the outcome's schedule is what was done.
+  RunOutcome follow_loosely(const Schedule& schedule, const RunLimits& limits);
 
  private:
   ModelState& start();
@@ -47,6 +50,7 @@ class Runs {
   const AnalysedRun& recorded_;
   OutputOracle oracle_;
   CpuidTable cpuid_;
+  uint64_t passed_points_ = 0;  // in the recorded run
   In in_;
   std::unique_ptr<ModelState> start_;
 };

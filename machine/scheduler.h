@@ -33,6 +33,7 @@ struct Situation {
   // choosing one lets time jump to it. Never empty; the first `ready` are runnable now.
   std::span<const TaskId> runnable;
   size_t ready = 0;
+  TaskId standard = 0;   // whose turn it is where nobody decides, as in a Schedule without a step
   uint64_t address = 0;  // access: the watched address about to be touched
   uint32_t size = 0;     // access: bytes
   bool writes = false;   // access: stores (an update's phase 0 and 1 too)
@@ -52,6 +53,7 @@ struct Decision {
   Ticks ticks = std::numeric_limits<Ticks>::max() / 2;  // a budget decision is due after so many
   int32_t signal = 0;  // one of Situation::signals: at.task gets it, before `next` runs; 0: none
   Fault fault{};       // one of Situation::faults: the call that at.task is in front of ends so
+  bool holds = false;  // at.task is held back, see ScheduleStep
 };
 
 // Three things a scheduler does: starts a run, decides, learns how the run ended. Deterministic:

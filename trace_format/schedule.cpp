@@ -79,7 +79,7 @@ std::string Schedule::text() const {
     if (!out.empty()) out += ',';
     out += number(step.at.task) + '@' + number(step.at.ticks) + ':' + number(step.at.pc, 16);
     if (step.at.phase != 0) out += '.' + number(step.at.phase);
-    out += '>' + number(step.next);
+    out += (step.holds ? ">>" : ">") + number(step.next);
     if (step.signal != 0) out += '!' + number(static_cast<uint64_t>(step.signal));
     if (step.fault.kind != FaultKind::none) out += '~' + fault_text(step.fault);
   }
@@ -94,6 +94,7 @@ Schedule Schedule::parse(std::string_view text) {
     ScheduleStep step;
     step.at = take_place(in);
     in.expect('>');
+    step.holds = in.accept('>');
     step.next = static_cast<TaskId>(in.take(10, "a task", kTask));
     if (in.accept('!')) step.signal = static_cast<int32_t>(in.take(10, "a signal", 64));
     if (in.accept('~')) {

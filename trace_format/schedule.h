@@ -13,11 +13,16 @@ namespace heddle {
 
 // At `at`, stop at.task; deliver `signal` to it (0: none); then run `next`. With a fault, `at` is
 // in front of a system call, which ends so when it is made.
+//
+// A step may hold at.task back: it goes on when a later step names it, or nobody else can go on,
+// those who sleep included. One whose `next` is at.task itself holds all others back: at.task does
+// not give way until it waits.
 struct ScheduleStep {
   Place at;
   TaskId next = 0;
   int32_t signal = 0;
   Fault fault{};
+  bool holds = false;
   bool operator==(const ScheduleStep&) const = default;
 };
 
@@ -29,7 +34,8 @@ struct Schedule {
   bool operator==(const Schedule&) const = default;
 
   // "TASK@TICKS:PC[.PHASE]>NEXT[!SIGNAL][~FAULT]" joined by ",", pc in hexadecimal, the rest
-  // decimal, FAULT as fault_text() has it; the empty schedule is "-". Locale-independent.
+  // decimal, FAULT as fault_text() has it, ">>" where TASK is held back; the empty schedule is "-".
+  // Locale-independent.
   std::string text() const;
 
   // The inverse of text(). Throws std::invalid_argument naming the offset and what was expected.

@@ -6,7 +6,7 @@
 namespace heddle {
 namespace {
 
-enum class Ask : uint8_t { runs, follow };
+enum class Ask : uint8_t { runs, follow, follow_loosely };
 
 void put(Message& message, const RunOutcome& outcome) {
   message.put(outcome.verdict);
@@ -56,14 +56,20 @@ Runs& SearchJobs::runs_here() {
   return *here_;
 }
 
+RunOutcome SearchJobs::follow_in(Runs& runs, const Schedule& schedule, bool loosely) const {
+  const RunLimits limits = of_search(strategy_);
+  return loosely ? runs.follow_loosely(schedule, limits) : runs.follow(schedule, limits);
+}
+
 void SearchJobs::serve(const std::string& request, const Workers::Reply& reply) {
   Message asked(request);
-  if (asked.get<Ask>() == Ask::follow) {
+  const Ask what = asked.get<Ask>();
+  if (what != Ask::runs) {
     Schedule schedule;
     schedule.steps.resize(asked.get<size_t>());
     for (ScheduleStep& step : schedule.steps) step = asked.get<ScheduleStep>();
     Message message;
-    put(message, runs_here().follow(schedule, of_search(strategy_)));
+    put(message, follow_in(runs_here(), schedule, what == Ask::follow_loosely));
     reply(message.text());
     return;
   }
@@ -79,6 +85,7 @@ void SearchJobs::serve(const std::string& request, const Workers::Reply& reply) 
     put(message, outcome);
     message.put(strategy_.name());
     message.put(strategy_.describe());
+    message.put(strategy_.met());
     message.put(strategy_.lesson());
     // Few messages, each with whole batches; the first at once.
     if (number > from && (number + 1) % kBatch != 0 && number + 1 != to) continue;
@@ -142,11 +149,13 @@ std::optional<TriedRun> SearchJobs::next() {
     tried.outcome = get_outcome(*message);
     tried.strategy = message->get<std::string>();
     tried.description = message->get<std::string>();
+    tried.met = message->get<std::optional<Meeting>>();
     lesson = message->get<std::string>();
   } else {
     tried = run_apart(number);
     tried.strategy = strategy_.name();
     tried.description = strategy_.describe();
+    tried.met = strategy_.met();
     lesson = strategy_.lesson();
     if (next_ < round_end_) ask(worker_of(number), next_, round_end_, {});
   }
@@ -156,13 +165,21 @@ std::optional<TriedRun> SearchJobs::next() {
 }
 
 RunOutcome SearchJobs::follow(const Schedule& schedule) {
+  return follow(schedule, false);
+}
+
+RunOutcome SearchJobs::follow_loosely(const Schedule& schedule) {
+  return follow(schedule, true);
+}
+
+RunOutcome SearchJobs::follow(const Schedule& schedule, bool loosely) {
   if (searching_) {
     // Whatever they are doing is of no use any more.
     for (size_t i = 0; i < workers_.count(); ++i) workers_.stop(i);
     searching_ = false;
   }
   Message message;
-  message.put(Ask::follow);
+  message.put(loosely ? Ask::follow_loosely : Ask::follow);
   message.put(schedule.steps.size());
   for (const ScheduleStep& step : schedule.steps) message.put(step);
   workers_.send(0, message.text());
@@ -172,7 +189,7 @@ RunOutcome SearchJobs::follow(const Schedule& schedule) {
     return outcome;
   }
   if (!apart_) apart_ = make_runs_(Runs::In::own_process);
-  return apart_->follow(schedule, of_search(strategy_));
+  return follow_in(*apart_, schedule, loosely);
 }
 
 }  // namespace heddle

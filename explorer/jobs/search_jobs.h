@@ -17,6 +17,7 @@ namespace heddle {
 struct TriedRun {
   uint64_t number = 0;  // counted from 0
   std::string strategy, description;
+  std::optional<Meeting> met;
   RunOutcome outcome;
 };
 
@@ -33,6 +34,8 @@ class SearchJobs {
   // Follows a schedule, fast; the outcome has neither events nor points. Abandons the runs that
   // are under way: next() is over.
   RunOutcome follow(const Schedule& schedule);
+  // Likewise, as far as it fits: see Runs.
+  RunOutcome follow_loosely(const Schedule& schedule);
 
  private:
   // False: the strategy has finished.
@@ -43,6 +46,8 @@ class SearchJobs {
   // Which worker makes run k.
   size_t worker_of(uint64_t number) const { return number / kBatch % workers_.count(); }
   TriedRun run_apart(uint64_t number);
+  RunOutcome follow(const Schedule& schedule, bool loosely);
+  RunOutcome follow_in(Runs& runs, const Schedule& schedule, bool loosely) const;
   Message* reply_with(uint64_t number);
 
   static constexpr uint64_t kBatch = 16;  // consecutive runs of one worker

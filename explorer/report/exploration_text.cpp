@@ -47,6 +47,9 @@ std::string exploration_text(const ExplorationText& exploration, bool colour) {
   if (!exploration.stopped.empty()) text += "; stopped: " + printable(exploration.stopped);
   text += "\npairs     " + grouped(exploration.race_pairs) + " unordered, " +
           grouped(exploration.lock_ordered_pairs) + " ordered only by locks\n";
+  if (exploration.without_effect > 0)
+    text += "          " + grouped(exploration.without_effect) +
+            " of the unordered ran in both orders and made no difference\n";
   if (!exploration.strategies.empty()) text += "by        " + listed(exploration.strategies) + "\n";
   if (!exploration.verdicts.empty()) text += "ended     " + listed(exploration.verdicts) + "\n";
 

@@ -11,6 +11,7 @@ namespace heddle::report {
 struct ExplorationText {
   uint64_t race_pairs = 0;          // with nothing that orders them
   uint64_t lock_ordered_pairs = 0;  // ordered only by who came first
+  uint64_t without_effect = 0;      // of the first: run in both orders, which came to the same
   uint64_t schedules = 0;
   std::map<std::string, uint64_t> verdicts;    // schedules by verdict
   std::map<std::string, uint64_t> infeasible;  // schedules by reason

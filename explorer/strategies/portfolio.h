@@ -24,6 +24,7 @@ class Portfolio final : public Strategy {
   Decision decide(const Situation& situation) override { return current().decide(situation); }
   std::string name() const override { return current().name(); }
   std::string describe() const override { return current().describe(); }
+  std::optional<Meeting> met() const override { return current().met(); }
   // A round is its own; each member learns from its own runs.
   uint64_t round() const override;
   std::string lesson() const override;

@@ -190,6 +190,12 @@ bool RaceDirected::is_runnable(const Situation& situation, TaskId task) const {
   return std::ranges::find(situation.runnable, task) != situation.runnable.end();
 }
 
+// The task that was let past the held one may have met it at another place of its own.
+std::optional<Meeting> RaceDirected::met() const {
+  if (!achieved_ || performer_pc_ != other_pc_) return std::nullopt;
+  return Meeting{target_, run_ / targets_.size() % 2 == 0};
+}
+
 std::string RaceDirected::describe() const {
   char pair[128];
   std::snprintf(pair, sizeof pair, "hold %llx%s at execution %llu for %llx",

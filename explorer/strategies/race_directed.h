@@ -48,6 +48,8 @@ class RaceDirected final : public Strategy {
   std::string name() const override { return "race-directed"; }
   std::string describe() const override;
 
+  std::optional<Meeting> met() const override;
+
   // The two sides met: the held access was performed right after the other one.
   bool achieved() const { return achieved_; }
   const Target& target() const { return targets_[target_]; }

@@ -21,8 +21,8 @@ class RandomPriorities {
   }
 
   // At each decision; `performed`: the access that was made since the last one.
-  void note(const Situation& situation, const PendingAccess& performed,
-            PendingAccesses& pending, RandomSource& random) {
+  void note(const Situation& situation, const PendingAccess& performed, PendingAccesses& pending,
+            RandomSource& random) {
     const TaskId last = situation.at.task;
     for (const TaskId task : ready(situation)) draw(task, random);
     if (situation.why != DecisionPoint::budget) priorities_.erase(last);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,13 @@ struct Target {
   uint32_t first_count = 0, second_count = 0;  // executions in the analysed run; 0: unknown
   bool first_updates = false, second_updates = false;  // unlocked read-modify-writes
   bool operator==(const Target&) const = default;
+};
+
+// What a run put next to each other: a target, by number, and whether its second side came first.
+struct Meeting {
+  uint64_t target = 0;
+  bool second_first = false;
+  bool operator==(const Meeting&) const = default;
 };
 
 // Those that need not wait for time to pass; choosing another one is a jump in time.
@@ -39,6 +47,9 @@ class Strategy : public Scheduler {
 
   // Is it to be asked in front of every system call that can meet a fault?
   virtual bool injects_faults() const { return false; }
+
+  // What the run that just ended put next to each other, if that is what it was for.
+  virtual std::optional<Meeting> met() const { return std::nullopt; }
 
   // How many runs make a round; 0: it does not learn.
   virtual uint64_t round() const { return 0; }

@@ -14,13 +14,15 @@ RunOutcome ended(std::string output, int status = 0, std::string error = {}) {
   return outcome;
 }
 
+const VaryingLines kNone;
+
 Verdict verdict(OutputOracle oracle, RunOutcome outcome) {
   oracle.judge(outcome);
   return outcome.verdict;
 }
 
 TEST(OutputOracleTest, ComparesWithTheRecordedRun) {
-  const OutputOracle oracle(0, "1\n", "", {});
+  const OutputOracle oracle(0, "1\n", "", kNone, {});
   EXPECT_EQ(verdict(oracle, ended("1\n")), Verdict::same);
   EXPECT_EQ(verdict(oracle, ended("2\n")), Verdict::changed);
   EXPECT_EQ(verdict(oracle, ended("1\n", 0, "x")), Verdict::changed);
@@ -28,7 +30,7 @@ TEST(OutputOracleTest, ComparesWithTheRecordedRun) {
 }
 
 TEST(OutputOracleTest, AVerdictStands) {
-  OutputOracle oracle(0, "", "", {});
+  OutputOracle oracle(0, "", "", kNone, {});
   RunOutcome outcome = ended("other");
   outcome.verdict = Verdict::deadlock;
   oracle.judge(outcome);
@@ -36,23 +38,46 @@ TEST(OutputOracleTest, AVerdictStands) {
 }
 
 TEST(OutputOracleTest, AFilterTakesOutWhatMayDiffer) {
-  const OutputOracle oracle(0, "time 1\nsum 3\n", "", {"grep -v time", ""});
+  const OutputOracle oracle(0, "time 1\nsum 3\n", "", kNone, {"grep -v time", ""});
   EXPECT_EQ(verdict(oracle, ended("time 2\nsum 3\n")), Verdict::same);
   EXPECT_EQ(verdict(oracle, ended("time 1\nsum 4\n")), Verdict::changed);
-  EXPECT_THROW(verdict(OutputOracle(0, "a", "", {"exit 127", ""}), ended("b")), std::runtime_error);
+  EXPECT_THROW(verdict(OutputOracle(0, "a", "", kNone, {"exit 127", ""}), ended("b")),
+               std::runtime_error);
 }
 
 TEST(OutputOracleTest, ACommandOfTheUsersDecidesAlone) {
   const OracleCommands commands{"", "read a b && [ $a = $b ] && [ $HEDDLE_STATUS -le 134 ]"};
-  const OutputOracle oracle(0, "1 1\n", "", commands);
+  const OutputOracle oracle(0, "1 1\n", "", kNone, commands);
   EXPECT_EQ(verdict(oracle, ended("2 2\n")), Verdict::same);
   EXPECT_EQ(verdict(oracle, ended("2 3\n")), Verdict::failed);
   EXPECT_EQ(verdict(oracle, ended("2 2\n", 6)), Verdict::same);
   EXPECT_EQ(verdict(oracle, ended("2 2\n", 11)), Verdict::failed);
 }
 
+TEST(OutputOracleTest, TimesAreNotComparedInLinesThatShowThem) {
+  const std::string recorded = "12:30:01 1 ready\nsum 3\nSat Nov 7 08:00 done\n1700000000 end\n";
+  const std::string plain = "9:05:59 17 ready\nsum 4\nMon Jan 12 08:10 done\n1800000000 end\n";
+  const VaryingLines varying = varying_lines(recorded, plain);
+  EXPECT_EQ(varying, (VaryingLines{"#:#:# # ready", "# # # #:# done", "# end"}));
+  const OutputOracle oracle(0, recorded, "", varying, {});
+  EXPECT_EQ(verdict(oracle, ended("11:30:01 2 ready\nsum 3\nFri May 9 08:30 done\n1 end\n")),
+            Verdict::same);
+  // The result, the order and what else is said are.
+  EXPECT_EQ(verdict(oracle, ended(plain)), Verdict::changed);
+  EXPECT_EQ(verdict(oracle, ended("sum 3\n11:30:01 2 ready\nFri May 9 08:30 done\n1 end\n")),
+            Verdict::changed);
+  EXPECT_EQ(verdict(oracle, ended("11:30:01 2 steady\nsum 3\nFri May 9 08:30 done\n1 end\n")),
+            Verdict::changed);
+}
+
+TEST(OutputOracleTest, WithoutThePlainRunTimesAreCompared) {
+  EXPECT_EQ(varying_lines("12:30 a\n", "12:30 a\n"), VaryingLines{});
+  EXPECT_EQ(verdict(OutputOracle(0, "12:30 a\n", "", kNone, {}), ended("12:31 a\n")),
+            Verdict::changed);
+}
+
 TEST(OutputOracleTest, GoSaysWhyItDied) {
-  OutputOracle oracle(0, "", "", {});
+  OutputOracle oracle(0, "", "", kNone, {});
   RunOutcome outcome = ended("", 0x200, "x\nfatal error: concurrent map writes\n\ngoroutine 1\n");
   oracle.judge(outcome);
   EXPECT_EQ(outcome.reason,

@@ -25,6 +25,14 @@ TEST(Schedule, FaultsPrintAndParseBack) {
   EXPECT_EQ(Schedule::parse(schedule.text()), schedule);
 }
 
+TEST(Schedule, HoldsPrintAndParseBack) {
+  Schedule schedule;
+  schedule.steps.push_back({{1, 5, 0x40, 0}, 2, 10, {}, true});
+  schedule.steps.push_back({{2, 6, 0x41, 2}, 3, 0, {FaultKind::late, 0}, true});
+  EXPECT_EQ(schedule.text(), "1@5:40>>2!10,2@6:41.2>>3~late");
+  EXPECT_EQ(Schedule::parse(schedule.text()), schedule);
+}
+
 TEST(Schedule, WhatIsNoFaultIsNamed) {
   for (const auto* bad :
        {"", "eio", "short", "short:", "short:x", "short:1x", "late:1", "wake:-1"}) {

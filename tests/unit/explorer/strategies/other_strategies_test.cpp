@@ -126,12 +126,51 @@ TEST(FollowScheduleTest, AnEmptyScheduleRunsTasksUntilTheyBlock) {
   EXPECT_FALSE(follow.diverged());
 }
 
-TEST(FollowScheduleTest, APassedPlaceIsSkippedAndTold) {
-  Schedule schedule;
-  schedule.steps.push_back({{1, 0, 0xdead, 0}, 2, 0});
-  FollowSchedule follow(schedule);
-  const ToyOutcome outcome = follow_toy(toy::lost_update(), follow);
-  EXPECT_EQ(outcome.end, ToyOutcome::End::finished);
+using Kind = ToyOperation::Kind;
+
+// A task works and stores, twice; another one loads.
+const ToyProgram kTwoStores{{{{Kind::work, 0, 100},
+                              {Kind::store, 1, 1},
+                              {Kind::work, 0, 100},
+                              {Kind::store, 1, 1},
+                              {Kind::work, 0, 10}},
+                             {{Kind::load, 1, 0}, {Kind::work, 0, 10}}},
+                            {0, 1}};
+
+// The first task is stopped in front of its second store.
+Schedule stopped_at_the_second_store() {
+  FollowSchedule plain({});
+  for (const ToyStep& step : follow_toy(kTwoStores, plain).steps)
+    if (step.at.task == 1 && step.at.pc == ToyProgram::pc(0, 3)) return {{{step.at, 2}}};
+  return {};
+}
+
+TEST(FollowScheduleTest, AStepIsTakenWhereItsTaskDoesTheSame) {
+  Schedule schedule = stopped_at_the_second_store();
+  ASSERT_EQ(schedule.steps.size(), 1u);
+  FollowSchedule exact(schedule);
+  const ToyOutcome expected = follow_toy(kTwoStores, exact);
+  EXPECT_FALSE(exact.diverged());
+  ASSERT_EQ(expected.schedule, schedule);
+  // Elsewhere by a few ticks: what was done is told exactly.
+  for (const Ticks earlier : {1, 2, 3}) {
+    Schedule shifted = schedule;
+    shifted.steps[0].at.ticks -= earlier;
+    FollowSchedule follow(shifted);
+    const ToyOutcome outcome = follow_toy(kTwoStores, follow);
+    EXPECT_EQ(outcome.schedule, schedule) << earlier;
+    EXPECT_TRUE(follow.diverged());
+    EXPECT_EQ(follow.next_step(), nullptr);
+  }
+}
+
+TEST(FollowScheduleTest, AStepIsLeftOutWhereTheNextOneIsDue) {
+  Schedule schedule = stopped_at_the_second_store();
+  ASSERT_EQ(schedule.steps.size(), 1u);
+  Schedule with_another = schedule;
+  with_another.steps.insert(with_another.steps.begin(), {{9, 0, 0xdead, 0}, 1});
+  FollowSchedule follow(with_another);
+  EXPECT_EQ(follow_toy(kTwoStores, follow).schedule, schedule);
   EXPECT_TRUE(follow.diverged());
   EXPECT_EQ(follow.next_step(), nullptr);
   // Another run of the same schedule begins anew.

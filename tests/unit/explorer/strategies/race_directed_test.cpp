@@ -38,9 +38,11 @@ TEST(RaceDirectedTest, AchievesBothOrdersInItsFirstTwoRuns) {
     const ToyOutcome held_write = run_toy(kOneRace, strategy, 0);
     EXPECT_TRUE(strategy.achieved()) << strategy.describe();
     EXPECT_TRUE(adjacent(held_write, ToyProgram::pc(1, 0), ToyProgram::pc(0, 1)));
+    EXPECT_EQ(strategy.met(), (Meeting{0, true}));
     const ToyOutcome held_read = run_toy(kOneRace, strategy, 1);
     EXPECT_TRUE(strategy.achieved()) << strategy.describe();
     EXPECT_TRUE(adjacent(held_read, ToyProgram::pc(0, 1), ToyProgram::pc(1, 0)));
+    EXPECT_EQ(strategy.met(), (Meeting{0, false}));
   }
 }
 

@@ -34,7 +34,7 @@ class ToyMachine {
       const Decision decision = strategy_.decide(situation_);
       if (std::ranges::count(runnable_, decision.next) == 0)
         return ended(ToyOutcome::End::not_runnable);
-      note(decision, current);
+      note(decision);
       current = decision.next;
       Task& task = tasks_[current - 1];
       if (std::ranges::count(ready_, current) == 0) pass_time(task.wakes_at - now_);
@@ -86,14 +86,14 @@ class ToyMachine {
     situation_.current_runnable = std::ranges::count(ready_, current) > 0;
     situation_.runnable = runnable_;
     situation_.ready = ready_.size();
+    situation_.standard = situation_.current_runnable ? current : runnable_.front();
     return true;
   }
 
-  void note(const Decision& decision, TaskId current) {
+  void note(const Decision& decision) {
     outcome_.steps.push_back({situation_.why, situation_.at, decision, ready_.size(),
                               std::ranges::count(ready_, decision.next) == 0});
-    const TaskId standard = situation_.current_runnable ? current : runnable_.front();
-    if (decision.next != standard)
+    if (decision.next != situation_.standard)
       outcome_.schedule.steps.push_back({situation_.at, decision.next, 0});
   }
 
