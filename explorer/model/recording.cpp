@@ -24,9 +24,9 @@ std::set<TaskId> other_processes(const std::vector<Event>& events) {
   for (const Event& event : events) {
     const auto* call = std::get_if<event::Syscall>(&event.body);
     if (!call || call->child == 0) continue;
-    const bool thread =
-        !call->makes_process && (call->number == SYS_clone3 || (call->number == SYS_clone &&
-                                                                (call->arguments[0] & CLONE_THREAD)));
+    const bool thread = !call->makes_process &&
+                        (call->number == SYS_clone3 ||
+                         (call->number == SYS_clone && (call->arguments[0] & CLONE_THREAD)));
     if (!thread || others.contains(event.place.task)) others.insert(call->child);
   }
   return others;
@@ -167,7 +167,8 @@ Recording::Recording(std::shared_ptr<const std::vector<Event>> events)
       open_(inherited_),
       known_{0, 1, 2} {
   others_ = other_processes(*events_);
-  const auto* begins = events_->empty() ? nullptr : std::get_if<event::Exec>(&events_->front().body);
+  const auto* begins =
+      events_->empty() ? nullptr : std::get_if<event::Exec>(&events_->front().body);
   children_.begin(begins ? begins->pid : 0);
   std::map<TaskId, Ticks> ticks;
   uint64_t time = 0;
@@ -182,8 +183,7 @@ Recording::Recording(std::shared_ptr<const std::vector<Event>> events)
     so_far = std::max(event.place.ticks, so_far);
     if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
       index(i, event, *call);
-      if (!others_.empty() && !call->interrupted)
-        children_.own(event, *call, open_, made_by(i));
+      if (!others_.empty() && !call->interrupted) children_.own(event, *call, open_, made_by(i));
       time += kCallTime;
     } else if (const auto* signal = std::get_if<event::Signal>(&event.body)) {
       if (!signal->synchronous) signals_.push_back({time, {signal->number, signal->siginfo}});

@@ -61,7 +61,8 @@ TEST_F(LockstepTest, NamesTheEventWhoseRegistersDiffer) {
   auto events = events_;
   // One that stopped the program: of the others the registers are not kept.
   size_t call = find_event<event::Syscall>();
-  while (call < events.size() && !events[call].registers) call = find_event<event::Syscall>(call + 1);
+  while (call < events.size() && !events[call].registers)
+    call = find_event<event::Syscall>(call + 1);
   ASSERT_LT(call, events.size());
   (*events[call].registers)[Register::rbx] ^= 1;
   const auto result = run(events);
