@@ -214,7 +214,7 @@ static void stopped_in(int (*work)(void), int waiting, int times, int stop, int 
   ends(child, wanted);
 }
 
-int main(void) {
+static int jobs(void) {
   CHECK(pipe(go) == 0);
   handle(SIGUSR1, 0);
   pid_t child = start(stops_itself);
@@ -267,4 +267,18 @@ int main(void) {
   CHECK(waitid(P_PID, (id_t)child, &info, WEXITED) == 0 && info.si_code == CLD_KILLED);
   puts("stopped and continued");
   return 0;
+}
+
+// In a group of its own whose parent is in the same session, as a shell's jobs are: the kernel
+// ignores SIGTSTP, SIGTTIN and SIGTTOU in an orphaned one (setpgid(2)), which this program's may be.
+int main(void) {
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    CHECK(setpgid(0, 0) == 0);
+    return jobs();
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
