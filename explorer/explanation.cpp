@@ -313,8 +313,10 @@ void Explanation::explain(Finding& finding, const Minimised& minimised, const Ru
   limits.keep_points = true;
   RunOutcome noted = run_(minimised.schedule, limits);
   auto sides = meeting(noted, minimised, Pairs::unordered);
-  // Fewer steps may do without a stop at a race that the run as found had one at.
-  if (!sides && failing.verdict != Verdict::deadlock && failing.verdict != Verdict::hang) {
+  // Fewer steps may do without a stop at a race that the run as found had one at. Who waits does so
+  // for what comes last, not for what a race did before.
+  const bool waits = failing.verdict == Verdict::deadlock || failing.verdict == Verdict::hang;
+  if (!sides && !waits) {
     RunOutcome as_found = run_(found, limits);
     sides = meeting(as_found, {found, 0, false, {}, {}}, Pairs::unordered);
     if (sides) noted = std::move(as_found);
@@ -324,14 +326,15 @@ void Explanation::explain(Finding& finding, const Minimised& minimised, const Ru
     const RunOutcome plain = run_({}, limits);
     if (plain.verdict == Verdict::same) turned = turned_round(noted, plain);
     const bool unordered =
-        turned && among(recorded_.races, noted.points[turned->held], noted.points[turned->other]);
+        turned && !waits &&
+        among(recorded_.races, noted.points[turned->held], noted.points[turned->other]);
     if (unordered) sides = turned;
   }
   if (!sides) sides = meeting(noted, minimised, Pairs::any);
   if (!sides) sides = turned;
   if (!sides && failing.reason.starts_with(kMisdirected)) sides = misdirected(noted);
   for (const Pairs pairs : {Pairs::unordered, Pairs::any}) {
-    if (!sides) sides = meeting_before(noted, pairs);
+    if (!sides && !waits) sides = meeting_before(noted, pairs);
     if (!sides) sides = meeting_after(noted, pairs);
   }
   if (sides) {
