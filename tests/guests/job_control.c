@@ -270,7 +270,8 @@ static int jobs(void) {
 }
 
 // In a group of its own whose parent is in the same session, as a shell's jobs are: the kernel
-// ignores SIGTSTP, SIGTTIN and SIGTTOU in an orphaned one (setpgid(2)), which this program's may be.
+// ignores SIGTSTP, SIGTTIN and SIGTTOU in an orphaned one (setpgid(2)), which this program's may
+// be.
 int main(void) {
   const pid_t child = fork();
   CHECK(child >= 0);
