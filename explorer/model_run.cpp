@@ -146,7 +146,9 @@ void ModelRun::end_endless() {
         "it goes on while somebody waits for the outside: " + s_.kernel.waiting_description());
     return;
   }
-  const std::vector<TaskId>& tasks = s_.kernel.runnable();
+  // By number: whose turn it was when the limit was reached says nothing.
+  std::vector<TaskId> tasks = s_.kernel.runnable();
+  std::ranges::sort(tasks);
   std::string text = tasks.size() > 1 ? "livelock: " : "";
   for (size_t i = 0; i < tasks.size(); ++i)
     text += (i == 0 ? "thread " : ", thread ") + std::to_string(tasks[i]);
