@@ -9,6 +9,7 @@
 #include "cli/trace_location.h"
 #include "cli/verbs.h"
 #include "explorer/report/style.h"
+#include "machine/pages.h"
 #include "machine/syscalls/describe.h"
 #include "machine/syscalls/table.h"
 #include "replayer/divergence.h"
@@ -70,7 +71,7 @@ struct Details {
     out["arguments"] = arguments;
     if (!e.texts.empty()) out["texts"] = e.texts;
     out["result"] = e.result;
-    if (e.result < 0 && e.result > -4096)
+    if (is_error(e.result))
       if (const char* name = strerrorname_np(static_cast<int>(-e.result))) out["error"] = name;
     if (e.child != 0) out["child"] = e.child;
     if (e.interrupted) out["interrupted"] = true;

@@ -9,21 +9,13 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "machine/pages.h"
 #include "machine/syscalls/effects.h"
 
 namespace heddle {
 namespace {
 
-constexpr uint64_t kPage = 0x1000;
 constexpr uint64_t kStackSize = uint64_t{8} << 20;  // as Guest's
-
-uint64_t page_up(uint64_t n) {
-  return (n + kPage - 1) & ~(kPage - 1);
-}
-
-bool is_error(int64_t result) {
-  return result < 0 && result > -4096;
-}
 
 }  // namespace
 

@@ -10,12 +10,11 @@
 #include <system_error>
 #include <vector>
 
+#include "machine/pages.h"
 #include "machine/tracee/native_clock.h"
 
 namespace heddle {
 namespace {
-
-constexpr uint64_t kPage = 0x1000;
 
 bool machines_own(const MapsEntry& entry) {
   return layout::machines_own(entry.start) || entry.path == "[vsyscall]";

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "machine/pages.h"
 #include "machine/syscalls/file_changes.h"
 #include "recorder/descriptors.h"
 #include "recorder/outside_mappings.h"
@@ -15,14 +16,9 @@
 namespace heddle {
 namespace {
 
-constexpr uint64_t kPage = 0x1000;
 constexpr uint64_t kAll = ~uint64_t{0};
 // In place of a device: segments of System V shared memory, by their id.
 constexpr uint64_t kSegments = ~uint64_t{0};
-
-uint64_t page_up(uint64_t n) {
-  return (n + kPage - 1) & ~(kPage - 1);
-}
 
 FileIdentity identity(const struct stat& info) {
   return {info.st_dev, info.st_ino};
@@ -73,7 +69,7 @@ void Recorder::follow_image(Task& task, const event::Exec& image) {
 std::string Recorder::follow_mapping(Task& task, const Call& call, event::Syscall& e) {
   const auto& a = call.arguments;
   auto& files = task.process->space->files;
-  if (call.result < 0 && call.result > -4096) return {};
+  if (is_error(call.result)) return {};
   const auto result = static_cast<uint64_t>(call.result);
   switch (e.number) {
     case SYS_mmap:

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <functional>
 
+#include "machine/pages.h"
 #include "machine/syscalls/given.h"
 #include "machine/syscalls/refused.h"
 #include "machine/tracee/fixed_addresses.h"
@@ -24,10 +25,6 @@ namespace {
 constexpr int kRestartSys = -512, kRestartNoIntr = -513, kRestartNoHand = -514,
               kRestartBlock = -516;  // include/linux/errno.h
 constexpr int kQuickPolls = 200;     // looks at a call that may block before the token goes on
-
-uint64_t page_up(uint64_t n) {
-  return (n + kCodePage - 1) & ~(kCodePage - 1);
-}
 
 // Has the kernel begun the call, and not been told that it is over?
 bool in_call(const user_regs_struct& regs) {

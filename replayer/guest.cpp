@@ -8,26 +8,18 @@
 #include <stdexcept>
 #include <system_error>
 
+#include "machine/pages.h"
 #include "machine/syscalls/effects.h"
 #include "machine/tracee/cpuid_table.h"
 
 namespace heddle {
 namespace {
 
-constexpr uint64_t kPage = 0x1000;
 // What the kernel would let the first stack grow to (the default RLIMIT_STACK).
 constexpr uint64_t kStackSize = uint64_t{8} << 20;
 
-uint64_t page_up(uint64_t n) {
-  return (n + kPage - 1) & ~(kPage - 1);
-}
-
 [[noreturn]] void refuse(int64_t result, const std::string& what) {
   throw std::system_error(static_cast<int>(-result), std::generic_category(), what);
-}
-
-bool is_error(int64_t result) {
-  return result < 0 && result > -4096;
 }
 
 bool logs(const translator::Options& options) {

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <system_error>
 
+#include "machine/pages.h"
 #include "machine/runtime/served_calls.h"
 #include "machine/syscalls/file_changes.h"
 #include "machine/tracee/fixed_addresses.h"
@@ -14,19 +15,10 @@
 namespace heddle {
 namespace {
 
-constexpr uint64_t kPage = 0x1000;
 constexpr uint64_t kProgramBreak = layout::kRuntimeData.start + offsetof(heddle_runtime_data, brk);
-
-uint64_t page_up(uint64_t n) {
-  return (n + kPage - 1) & ~(kPage - 1);
-}
 
 [[noreturn]] void refuse(int64_t result, const std::string& what) {
   throw std::system_error(static_cast<int>(-result), std::generic_category(), what);
-}
-
-bool is_error(int64_t result) {
-  return result < 0 && result > -4096;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <sys/syscall.h>
 
+#include "machine/pages.h"
+
 namespace heddle {
 
 void MappedFiles::advance(const Event& event, Replayer& replayer) {
@@ -15,7 +17,7 @@ void MappedFiles::advance(const Event& event, Replayer& replayer) {
     for (const auto& mapping : image->mappings) map(mapping.start, mapping.file);
   }
   const auto* call = std::get_if<event::Syscall>(&event.body);
-  if (!call || (call->result < 0 && call->result > -4096)) return;
+  if (!call || is_error(call->result)) return;
   if (call->child != 0) {
     // A task of its own address space begins with its parent's mappings.
     const Guest* child = replayer.guest_of(call->child);

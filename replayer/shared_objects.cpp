@@ -12,14 +12,10 @@
 #include <system_error>
 #include <vector>
 
+#include "machine/pages.h"
+
 namespace heddle {
 namespace {
-
-constexpr uint64_t kPage = 0x1000;
-
-bool is_error(int64_t result) {
-  return result < 0 && result > -4096;
-}
 
 [[noreturn]] void fail(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
@@ -124,7 +120,7 @@ int64_t SharedObjects::map(HostProcess& process, const FileRange& file,
                            uint64_t prot, uint64_t flags) {
   Object& shown = object(file.object);
   shown.resize(file.object_size);
-  shown.fill(file.offset, (size + kPage - 1) & ~(kPage - 1), contents);
+  shown.fill(file.offset, page_up(size), contents);
   return shown.map(process, address, size, prot, flags, file.offset);
 }
 
@@ -132,7 +128,7 @@ int64_t SharedObjects::map_anonymous(HostProcess& process, uint64_t address, uin
                                      uint64_t prot, uint64_t flags) {
   uint64_t number = kAnonymous;
   if (!objects_.empty()) number = std::max(number, objects_.rbegin()->first + 1);
-  object(number).resize((size + kPage - 1) & ~(kPage - 1));
+  object(number).resize(page_up(size));
   return object(number).map(process, address, size, prot, flags, 0);
 }
 

@@ -7,19 +7,15 @@
 #include <algorithm>
 
 #include "explorer/model/answers.h"
+#include "machine/pages.h"
 #include "machine/tracee/layout.h"
 
 namespace heddle::model {
 namespace {
 
-constexpr uint64_t kPage = 0x1000;
 // TASK_SIZE less the gap for a stack of the default size.
 constexpr uint64_t kTop = 0x7fff'f7ff'f000;
 constexpr uint64_t kStackSize = uint64_t{8} << 20;
-
-uint64_t page_up(uint64_t n) {
-  return (n + kPage - 1) & ~(kPage - 1);
-}
 
 }  // namespace
 

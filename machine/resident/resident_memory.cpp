@@ -6,22 +6,16 @@
 #include <cerrno>
 #include <cstring>
 
+#include "machine/pages.h"
 #include "machine/resident/guarded_copy.h"
 
 namespace heddle {
 namespace {
 
-constexpr uint64_t kPage = 0x1000;
 constexpr size_t kMostSaved = size_t{1} << 20;  // pages
 
 ResidentMemory* the_memory = nullptr;
 
-uint64_t page_of(uint64_t address) {
-  return address & ~(kPage - 1);
-}
-uint64_t page_up(uint64_t n) {
-  return (n + kPage - 1) & ~(kPage - 1);
-}
 void* at(uint64_t address) {
   return reinterpret_cast<void*>(address);
 }
@@ -133,7 +127,7 @@ size_t ResidentMemory::read(uint64_t address, std::span<uint8_t> out) const {
     if (!range) break;
     const size_t n = std::min<uint64_t>(out.size() - done, range->end - (address + done));
     const bool hidden = !(range->prot & PROT_READ);
-    const uint64_t first = page_of(address + done), size = page_up(address + done + n) - first;
+    const uint64_t first = page_down(address + done), size = page_up(address + done + n) - first;
     if (hidden) raw_protect(first, size, PROT_READ);
     const bool copied = guarded_copy(out.data() + done, at(address + done), n);
     if (hidden) raw_protect(first, size, range->prot);
@@ -150,7 +144,7 @@ bool ResidentMemory::write(uint64_t address, std::span<const uint8_t> bytes) {
     const Range range = *range_at(address + done);
     const size_t n = std::min<uint64_t>(bytes.size() - done, range.end - (address + done));
     const bool closed = !(range.prot & PROT_WRITE);
-    const uint64_t first = page_of(address + done), end = page_up(address + done + n);
+    const uint64_t first = page_down(address + done), end = page_up(address + done + n);
     if (closed) {
       raw_protect(first, end - first, PROT_READ | PROT_WRITE);
       for (uint64_t page = first; range.tracked && is_marked_ && page < end; page += kPage)
@@ -327,7 +321,7 @@ bool ResidentMemory::handle_write_fault(uint64_t address) noexcept {
   if (!memory || !memory->is_marked_) return false;
   const Range* range = memory->range_at(address);
   if (!range || !range->tracked || !(range->prot & PROT_WRITE)) return false;
-  const uint64_t page = page_of(address);
+  const uint64_t page = page_down(address);
   if (memory->is_saved(page)) return false;
   memory->save(page);
   return raw_protect(page, kPage, range->prot & (PROT_READ | PROT_WRITE)) == 0;

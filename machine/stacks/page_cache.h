@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "machine/guest_memory.h"
+#include "machine/pages.h"
 
 namespace heddle {
 
@@ -18,7 +19,7 @@ class PageCache final : public GuestMemory {
     size_t done = 0;
     while (done < out.size()) {
       const uint64_t at = address + done;
-      const Page& page = load_page(at & ~(kPage - 1));
+      const Page& page = load_page(page_down(at));
       const size_t offset = at & (kPage - 1);
       if (page.size <= offset) break;
       const size_t n = std::min(page.size - offset, out.size() - done);
@@ -32,7 +33,6 @@ class PageCache final : public GuestMemory {
   bool write(uint64_t, std::span<const uint8_t>) override { return false; }
 
  private:
-  static constexpr uint64_t kPage = 0x1000;
   struct Page {
     size_t size = 0;  // 0: not mapped
     std::array<uint8_t, kPage> bytes;

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "machine/pages.h"
 #include "machine/syscalls/argument_names.h"
 #include "machine/syscalls/table.h"
 
@@ -41,7 +42,7 @@ std::string output_text(const event::Syscall& call, const Argument& argument, ui
 
 std::string result_text(const event::Syscall& call) {
   if (call.interrupted) return "? (made again)";
-  if (call.result < 0 && call.result > -4096) {
+  if (is_error(call.result)) {
     const char* name = strerrorname_np(static_cast<int>(-call.result));
     return "-1 " + (name ? std::string(name) : std::to_string(-call.result));
   }

@@ -2,6 +2,7 @@
 #include <sys/ipc.h>
 #include <sys/shm.h>
 
+#include "machine/pages.h"
 #include "machine/syscalls/rows.h"
 
 namespace heddle::rows {
@@ -9,7 +10,7 @@ namespace {
 
 // One byte a page.
 void residency(const CompletedCall& call, std::vector<MemoryRange>& out) {
-  if (call.result == 0) out.push_back({call.arguments[2], (call.arguments[1] + 0xfff) >> 12});
+  if (call.result == 0) out.push_back({call.arguments[2], page_up(call.arguments[1]) / kPage});
 }
 
 void shmctl_effects(const CompletedCall& call, std::vector<MemoryRange>& out) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <system_error>
 
+#include "machine/pages.h"
 #include "machine/tracee/host_process.h"
 
 namespace heddle {
@@ -137,7 +138,7 @@ void move_to_fixed_addresses(HostProcess& process) {
 }
 
 uint64_t address_for_mapping(const std::vector<MapsEntry>& maps, uint64_t size) {
-  size = (size + 0xfff) & ~uint64_t{0xfff};
+  size = page_up(size);
   uint64_t end = kMappingsEnd;
   for (auto entry = maps.rbegin(); entry != maps.rend() && end >= kLowest + size; ++entry) {
     if (entry->start >= kMappingsEnd) continue;

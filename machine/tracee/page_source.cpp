@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "machine/pages.h"
 #include "machine/tracee/layout.h"
 
 namespace heddle {
@@ -17,7 +18,7 @@ size_t PageSource::read(uint64_t address, std::span<uint8_t> out) const {
   size_t done = 0;
   while (done < out.size()) {
     const uint64_t at = address + done;
-    const CodePage& page = get(at & ~uint64_t{0xfff});
+    const CodePage& page = get(page_down(at));
     const size_t offset = at & 0xfff;
     if (offset >= page.size) break;
     const size_t n = std::min(out.size() - done, page.size - offset);

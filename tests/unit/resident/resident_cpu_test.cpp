@@ -4,11 +4,12 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include "machine/pages.h"
+
 namespace heddle {
 namespace {
 
 constexpr uint64_t kCode = 0x40'0000, kData = 0x50'0000;
-constexpr uint64_t kPage = 0x1000;
 
 class ResidentCpuTest : public testing::Test {
  protected:

@@ -6,13 +6,13 @@
 
 #include <array>
 
+#include "machine/pages.h"
 #include "machine/resident/fault_handler.h"
 
 namespace heddle {
 namespace {
 
 constexpr uint64_t kAt = 0x2000'0000'0000;  // nobody's
-constexpr uint64_t kPage = 0x1000;
 constexpr uint32_t kRw = PROT_READ | PROT_WRITE;
 
 heddle_resident_state the_state;

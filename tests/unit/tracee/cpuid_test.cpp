@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "machine/pages.h"
 #include "machine/tracee/code_cache.h"
 #include "machine/tracee/cpuid_table.h"
 #include "machine/tracee/guest_cpu.h"
@@ -12,7 +13,7 @@
 namespace heddle {
 namespace {
 
-constexpr uint64_t kCode = 0x1'0000'0000, kPage = 0x1000, kStackTop = kCode + 2 * kPage - 64;
+constexpr uint64_t kCode = 0x1'0000'0000, kStackTop = kCode + 2 * kPage - 64;
 constexpr std::array<uint8_t, 5> kGuest{
     0xf9,        // stc
     0x0f, 0xa2,  // cpuid

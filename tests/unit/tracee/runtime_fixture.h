@@ -10,6 +10,7 @@
 
 #include <filesystem>
 
+#include "machine/pages.h"
 #include "machine/runtime/served_calls.h"
 #include "machine/tracee/guest_cpu.h"
 #include "machine/tracee/native_clock.h"
@@ -20,7 +21,7 @@ namespace heddle {
 
 namespace fs = std::filesystem;
 
-inline constexpr uint64_t kCode = 0x40'0000, kData = 0x50'0000, kPage = 0x1000;
+inline constexpr uint64_t kCode = 0x40'0000, kData = 0x50'0000;
 inline constexpr uint64_t kStackTop = kData + kPage - 64;
 inline constexpr Ticks kBefore = 1000, kBudget = 50;
 

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <vector>
 
+#include "machine/pages.h"
 #include "machine/tracee/code_cache.h"
 #include "machine/tracee/host_process.h"
 
@@ -16,7 +17,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr uint64_t kLibrary = 0x7fff'f000'0000, kMade = kLibrary - 0x1'0000, kPage = 0x1000;
+constexpr uint64_t kLibrary = 0x7fff'f000'0000, kMade = kLibrary - 0x1'0000;
 constexpr size_t kFunctions = 64, kFunctionSize = kPage / kFunctions;
 
 // A library's page of functions, and a page that the program writes at run time, whose code calls

@@ -6,11 +6,12 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "machine/pages.h"
+
 namespace heddle::model {
 namespace {
 
 constexpr uint64_t kTop = 0x7fff'f7ff'f000;
-constexpr uint64_t kPage = 0x1000;
 
 class AddressSpaceTest : public testing::Test {
  protected:
