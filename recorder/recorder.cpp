@@ -22,7 +22,7 @@ constexpr uint64_t kSliceCalls = 2'000;  // served in the tracee
 Recorder::Recorder(const Program& program, const std::filesystem::path& trace_directory,
                    const RecordOptions& options)
     : options_(options),
-      launch_(HostProcess::launch(program)),
+      launch_(std::in_place, program),
       trace_(trace_directory, options.shared_files) {
   auto task = std::make_unique<Task>();
   task->id = 1;

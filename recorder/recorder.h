@@ -179,7 +179,7 @@ class Recorder {
   std::optional<SignalInfo> take_signal(Task& task);
 
   RecordOptions options_;
-  std::optional<HostProcess::Launch> launch_;  // until the first program is executed
+  std::optional<Launch> launch_;  // until the first program is executed
   const std::vector<event::CpuidEntry> cpuid_answers_ = startup_answers(options_.cpu_features);
   TraceWriter trace_;
   std::unique_ptr<SyscallLog> log_;

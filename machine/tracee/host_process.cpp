@@ -1,9 +1,7 @@
 #include "machine/tracee/host_process.h"
 
-#include <elf.h>
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -20,25 +18,11 @@
 
 #include "machine/runtime/runtime.h"
 #include "machine/syscalls/served.h"
+#include "machine/tracee/empty_program.h"
 #include "machine/tracee/fixed_addresses.h"
 
 namespace heddle {
 namespace {
-
-constexpr unsigned long kOptions = PTRACE_O_TRACEEXEC | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |
-                                   PTRACE_O_TRACEVFORK | PTRACE_O_EXITKILL | PTRACE_O_TRACEEXIT;
-
-// The file that all shared code is in: the tables, the hot state and the arenas.
-constexpr uint64_t kReturnsAt = layout::kLookupTable.size;
-constexpr uint64_t kHotAt = kReturnsAt + layout::kReturnTable.size;
-constexpr uint64_t kArenasAt = 0x20'0000;
-static_assert(kHotAt + layout::kHotStateSize <= kArenasAt);
-constexpr uint64_t arena_at(size_t i) {
-  uint64_t at = kArenasAt;
-  for (size_t k = 0; k < i; ++k) at += layout::kArenas[k].size;
-  return at;
-}
-constexpr uint64_t kSharedSize = arena_at(layout::kArenas.size());
 
 // Makes rbx's list of r12 RemoteCalls and stops.
 constexpr std::array<uint8_t, 43> kManyCalls{
@@ -67,193 +51,19 @@ constexpr uint64_t kRemoteCalls = layout::kScratch.end() - 0x4000;
   throw std::system_error(errno, std::generic_category(), what);
 }
 
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
-  std::vector<char*> out;
-  for (const auto& s : strings) out.push_back(const_cast<char*>(s.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
-
 RemoteCall map_call(uint64_t start, uint64_t size, uint64_t prot, uint64_t flags, uint64_t fd,
                     uint64_t offset = 0) {
   return {SYS_mmap, {start, size, prot, flags | MAP_FIXED, fd, offset}, 0};
 }
 
-// The child's half of start(): waits to be seized, then becomes the program.
-// `shared` goes with it.
-[[noreturn]] void become(const Program& program, int executable, int go, int report, int shared) {
-  char byte;
-  if (read(go, &byte, 1) != 1 || fcntl(shared, F_SETFD, 0) != 0) _exit(125);
-  for (const int ignored : program.ignored_signals) std::signal(ignored, SIG_IGN);
-  personality(ADDR_NO_RANDOMIZE | static_cast<unsigned long>(personality(0xffffffff)));
-  int error = 0;
-  if (!program.working_directory.empty() && chdir(program.working_directory.c_str()) != 0) {
-    error = errno;
-  } else {
-    const auto argv = pointers(program.arguments);
-    const auto envp = pointers(program.environment);
-    if (executable >= 0)
-      fexecve(executable, argv.data(), envp.data());
-    else
-      execve(program.path.c_str(), argv.data(), envp.data());
-    error = errno;
-  }
-  if (write(report, &error, sizeof error) != sizeof error) _exit(125);
-  _exit(127);
-}
-
-// Ends a child at once and reaps it.
-void end(pid_t pid) {
-  ::kill(pid, SIGKILL);
-  int status = 0;
-  while (true) {
-    const pid_t got = waitpid(pid, &status, __WALL);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 || WIFEXITED(status) || WIFSIGNALED(status)) break;
-    ptrace(PTRACE_CONT, pid, nullptr, 0);
-  }
-}
-
-// The stop at PTRACE_EVENT_EXEC is inside the system call, which is still to write its result to
-// rax. A breakpoint at the entry point gets the thread out of it, with registers that are ours to
-// set.
-void leave_execve(HostThread& thread, ProcessMemory& memory) {
-  const uint64_t entry = thread.registers().rip;
-  const auto original = memory.load<uint8_t>(entry);
-  if (!original) throw std::runtime_error("the program's entry point is not mapped");
-  memory.store<uint8_t>(entry, 0xcc);
-  while (true) {
-    thread.resume();
-    const int status = thread.wait();
-    if (WIFEXITED(status) || WIFSIGNALED(status))
-      throw ExecFailed("the program ended at its first instruction", ENOEXEC);
-    if (is_signal_stop(status, SIGTRAP) && thread.registers().rip == entry + 1) break;
-  }
-  memory.store<uint8_t>(entry, *original);
-  auto regs = thread.registers();
-  regs.rip = entry;
-  thread.set_registers(regs);
-}
-
-// The smallest static executable: one loadable segment whose code is int3.
-std::vector<uint8_t> empty_program() {
-  constexpr uint64_t kBase = 0x5f00'0000;
-  std::vector<uint8_t> image(sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr) + 16, 0xcc);
-  Elf64_Ehdr header{};
-  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
-  header.e_ident[EI_CLASS] = ELFCLASS64;
-  header.e_ident[EI_DATA] = ELFDATA2LSB;
-  header.e_ident[EI_VERSION] = EV_CURRENT;
-  header.e_type = ET_EXEC;
-  header.e_machine = EM_X86_64;
-  header.e_version = EV_CURRENT;
-  header.e_entry = kBase + sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr);
-  header.e_phoff = sizeof(Elf64_Ehdr);
-  header.e_ehsize = sizeof(Elf64_Ehdr);
-  header.e_phentsize = sizeof(Elf64_Phdr);
-  header.e_phnum = 1;
-  Elf64_Phdr segment{};
-  segment.p_type = PT_LOAD;
-  segment.p_flags = PF_R | PF_X;
-  segment.p_vaddr = segment.p_paddr = kBase;
-  segment.p_filesz = segment.p_memsz = image.size();
-  segment.p_align = 0x1000;
-  std::memcpy(image.data(), &header, sizeof header);
-  std::memcpy(image.data() + sizeof header, &segment, sizeof segment);
-  return image;
-}
-
 }  // namespace
 
-SharedCode::SharedCode() {
-  for (size_t i = 0; i < own_end.size(); ++i)
-    own_end[i] = layout::kArenas[i].start + layout::kHotStateSize;
-}
-
-SharedCode::~SharedCode() {
-  if (base) munmap(base, kSharedSize);
-}
-
-void SharedCode::write(uint64_t host, std::span<const uint8_t> bytes) const {
-  for (size_t i = 0; i < arenas.size(); ++i) {
-    if (!layout::kArenas[i].contains(host)) continue;
-    if (host >= own_end[i]) {
-      std::memcpy(arenas[i] + (host - layout::kArenas[i].start), bytes.data(), bytes.size());
-      return;
-    }
-    for (const auto& process : processes)
-      if (const auto memory = process.lock()) memory->write(host, bytes);  // or it is gone
-    return;
-  }
-  throw std::logic_error("not an address of the code cache");
-}
-
-HostProcess::Launch::Launch(Launch&& other) noexcept
-    : path_(std::move(other.path_)),
-      thread_(std::exchange(other.thread_, HostThread())),
-      report_(std::exchange(other.report_, -1)),
-      shared_(other.shared_),
-      code_(std::move(other.code_)) {}
-
-HostProcess::Launch::~Launch() {
-  if (report_ >= 0) close(report_);
-  if (thread_.tid() == 0) return;
-  end(thread_.tid());
-}
-
-// Seizes the child and lets it go. What can be done meanwhile is.
-HostProcess::Launch HostProcess::launch(const Program& program, int executable) {
-  int go[2], report[2];
-  if (pipe2(go, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0) fail("pipe");
-  const int shared = memfd_create("heddle-code", MFD_CLOEXEC);
-  if (shared < 0) fail("memfd_create");
-  Launch launch;
-  const pid_t pid = fork();
-  if (pid < 0) fail("fork");
-  if (pid == 0) {
-    close(go[1]);
-    become(program, executable, go[0], report[1], shared);
-  }
-  close(go[0]);
-  close(report[1]);
-  launch.path_ = program.path;
-  launch.thread_ = HostThread(pid);
-  launch.report_ = report[0];
-  launch.shared_ = static_cast<uint64_t>(shared);
-  if (ptrace(PTRACE_SEIZE, pid, nullptr, kOptions) != 0) {
-    const int error = errno;
-    close(go[1]);
-    close(shared);
-    errno = error;
-    fail("ptrace is refused here (see heddle doctor)");
-  }
-  if (write(go[1], "", 1) != 1) fail("starting the program");
-  close(go[1]);
-  launch.code_ = std::make_shared<SharedCode>();
-  launch.code_->map(shared);
-  close(shared);
-  return launch;
-}
-
 HostProcess HostProcess::start(Launch launch) {
-  HostThread& thread = launch.thread_;
-  while (true) {
-    const int status = thread.wait();
-    if (WIFEXITED(status) || WIFSIGNALED(status)) {
-      thread = HostThread();
-      int error = ENOENT;
-      if (read(launch.report_, &error, sizeof error) != sizeof error)
-        throw ExecFailed(launch.path_ + ": ended before it was executed", ENOEXEC);
-      throw ExecFailed(launch.path_ + ": " + std::strerror(error), error);
-    }
-    if (stop_event(status) == PTRACE_EVENT_EXEC) break;
-    thread.resume(stop_event(status) == 0 ? WSTOPSIG(status) : 0);
-  }
   HostProcess process;
-  process.thread_ = std::exchange(thread, HostThread());
+  process.thread_ = launch.take();
   process.memory_ = std::make_shared<ProcessMemory>(process.pid());
-  process.code_ = std::move(launch.code_);
-  process.shared_ = launch.shared_;
+  process.code_ = launch.code();
+  process.shared_ = launch.shared();
   leave_execve(process.thread_, *process.memory_);
   return process;
 }
@@ -289,9 +99,9 @@ HostProcess HostProcess::start_empty() {
   Program program;
   program.path = "empty program";
   program.arguments = {"heddle-replay"};
-  auto launched = launch(program, fd);
+  Launch launch(program, fd);
   close(fd);
-  auto process = start(std::move(launched));
+  auto process = start(std::move(launch));
   process.install();
   std::vector<RemoteCall> calls;
   for (const auto& entry : read_maps(process.pid()))
@@ -376,7 +186,7 @@ void HostProcess::make(HostThread& by, std::span<RemoteCall> calls) {
 }
 
 void HostProcess::share_code(HostThread& by, SharedCode& code) {
-  const auto [fd, remote] = make_shared_file(by, kSharedSize);
+  const auto [fd, remote] = make_shared_file(by, SharedCode::file_size());
   code.map(fd);
   close(fd);
   place_code(by, code, remote);
@@ -388,40 +198,16 @@ void HostProcess::place_code(HostThread& by, SharedCode& code, uint64_t remote) 
     calls.push_back(map_call(start, size, prot, MAP_SHARED | MAP_NORESERVE, remote, offset));
   };
   place(layout::kLookupTable.start, layout::kLookupTable.size, PROT_READ, 0);
-  place(layout::kReturnTable.start, layout::kReturnTable.size, PROT_READ, kReturnsAt);
+  place(layout::kReturnTable.start, layout::kReturnTable.size, PROT_READ, SharedCode::kReturnsAt);
   for (size_t i = 0; i < layout::kArenas.size(); ++i) {
     const auto& arena = layout::kArenas[i];
     const uint64_t own = code.own_end[i] - arena.start;
-    place(code.own_end[i], arena.size - own, PROT_READ | PROT_EXEC, arena_at(i) + own);
-    place(arena.start, layout::kHotStateSize, PROT_READ | PROT_WRITE, kHotAt);
+    place(code.own_end[i], arena.size - own, PROT_READ | PROT_EXEC, SharedCode::arena_at(i) + own);
+    place(arena.start, layout::kHotStateSize, PROT_READ | PROT_WRITE, SharedCode::kHotAt);
   }
   calls.push_back({SYS_close, {remote}, 0});
   make(by, calls);
   code.processes = {memory_};
-}
-
-void SharedCode::map(int fd) {
-  if (ftruncate(fd, kSharedSize) != 0) fail("sizing the code cache");
-  void* here =
-      mmap(nullptr, kSharedSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-  if (here == MAP_FAILED) fail("mapping the code cache");
-  base = static_cast<uint8_t*>(here);
-  lookup = base;
-  returns = base + kReturnsAt;
-  hot = reinterpret_cast<heddle_hot_state*>(base + kHotAt);
-  for (size_t i = 0; i < layout::kArenas.size(); ++i) arenas[i] = base + arena_at(i);
-  lookup_miss = layout::kMissCode + runtime::lookup_miss();
-  return_miss = layout::kMissCode + runtime::return_miss();
-  // All pages at once cost less than a fault at each; where the kernel does not know how, they
-  // fault.
-  madvise(base, kHotAt + layout::kHotStateSize, MADV_POPULATE_WRITE);
-  hot->miss_entry = layout::kMissCode + runtime::link_miss();
-  hot->budget_entry = layout::kMissCode + runtime::budget();
-  hot->cpuid_entry = layout::kMissCode + runtime::cpuid();
-  std::fill_n(reinterpret_cast<uint64_t*>(lookup), layout::kLookupTable.size / sizeof(uint64_t),
-              lookup_miss);
-  std::fill_n(reinterpret_cast<uint64_t*>(returns), layout::kReturnTable.size / sizeof(uint64_t),
-              return_miss);
 }
 
 bool HostProcess::map_translations(const std::string& file, int fd,
@@ -554,79 +340,6 @@ void HostProcess::remote_syscalls(HostThread& by, std::span<RemoteCall> calls) {
     throw TraceeGone("the program's process is gone");
 }
 
-void HostProcess::watch_code(HostThread& by, const std::set<uint64_t>& pages) {
-  auto& watched = memory_->watched();
-  const auto maps = memory_->maps();
-  const auto watch = [&](uint64_t page, uint32_t prot, uint64_t code) {
-    const bool already = watched.watches(page);
-    watched.watch(page, prot, code);
-    if (already) return;
-    const int64_t result = remote_syscall(
-        by, SYS_mprotect, {page, kCodePage, (prot & ~uint32_t{PROT_WRITE}) | PROT_READ, 0, 0, 0});
-    if (result != 0)
-      throw std::system_error(static_cast<int>(-result), std::generic_category(),
-                              "write-protecting code");
-  };
-  for (const uint64_t page : pages) {
-    const auto own = std::ranges::find_if(
-        maps, [&](const MapsEntry& entry) { return page >= entry.start && page < entry.end; });
-    if (own == maps.end()) continue;
-    if (!own->shared) {
-      watch(page, own->prot, page);
-      continue;
-    }
-    watched.add_shared(page);
-    const uint64_t offset = own->offset + (page - own->start);
-    for (const auto& entry : maps) {
-      if (!entry.shared || entry.inode != own->inode || entry.device != own->device ||
-          !(entry.prot & PROT_WRITE) || offset - entry.offset >= entry.end - entry.start)
-        continue;
-      watch(entry.start + (offset - entry.offset), entry.prot, page);
-    }
-  }
-}
-
-std::set<uint64_t> HostProcess::let_write(HostThread& by, uint64_t start, uint64_t size) {
-  std::set<uint64_t> code;
-  for (const uint64_t page : memory_->watched().within(start, size)) {
-    auto released = memory_->watched().release(page);
-    remote_syscall(by, SYS_mprotect, {page, kCodePage, released.prot, 0, 0, 0});
-    code.merge(released.code);
-  }
-  return code;
-}
-
-std::set<uint64_t> HostProcess::mapping_changed(uint64_t start, uint64_t size) {
-  forget_plain(start, size);
-  auto& watched = memory_->watched();
-  std::set<uint64_t> code = watched.take_shared();
-  for (const uint64_t page : watched.within(start, size)) code.merge(watched.release(page).code);
-  return code;
-}
-
-void HostProcess::forget_plain(uint64_t start, uint64_t size) {
-  constexpr uint64_t kTable = layout::kRuntimeData.start + offsetof(heddle_runtime_data, plain);
-  using Table = std::array<heddle_range, HEDDLE_PLAIN_RANGES>;
-  auto ranges = memory_->load<Table>(kTable);
-  if (!ranges) return;
-  bool changed = false;
-  for (auto& range : *ranges) {
-    if (range.start >= range.end || range.start >= start + size || range.end <= start) continue;
-    changed = true;
-    // The larger rest is plain yet.
-    if (range.end - std::min(range.end, start + size) > std::max(start, range.start) - range.start)
-      range.start = start + size;
-    else
-      range.end = std::max(start, range.start);
-  }
-  if (changed) memory_->store(kTable, *ranges);
-}
-
-void HostProcess::serve_no_mappings() {
-  memory_->store<uint64_t>(layout::kRuntimeData.start + offsetof(heddle_runtime_data, maps), 0);
-  forget_plain(0, ~uint64_t{0});
-}
-
 uint64_t HostProcess::stage(std::span<const uint8_t> bytes) {
   const uint64_t at = layout::kScratch.end() - layout::kScratchPerTask;
   if (at + bytes.size() > kRemoteCalls || !memory_->write(at, bytes))
@@ -684,7 +397,7 @@ HostProcess HostProcess::fork_checkpoint() {
 
 void HostProcess::kill() {
   if (thread_.tid() == 0) return;
-  end(thread_.tid());
+  end_process(thread_.tid());
   thread_ = HostThread();
 }
 

@@ -7,58 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "machine/runtime/task_state.h"
 #include "machine/tracee/host_thread.h"
+#include "machine/tracee/launch.h"
 #include "machine/tracee/layout.h"
 #include "machine/tracee/process_memory.h"
+#include "machine/tracee/shared_code.h"
 #include "trace_format/place.h"
 #include "trace_format/registers.h"
 
 namespace heddle {
-
-// The program could not be executed. `error` is the errno of execve.
-class ExecFailed : public std::runtime_error {
- public:
-  ExecFailed(const std::string& what, int code) : std::runtime_error(what), error(code) {}
-  int error;
-};
-
-struct Program {
-  std::string path;
-  std::vector<std::string> arguments;    // argv, the name included
-  std::vector<std::string> environment;  // NAME=VALUE
-  std::string working_directory;         // empty: the supervisor's
-  std::vector<int> ignored_signals{};    // with SIG_IGN from its beginning, besides inherited ones
-};
-
-// Memory that the supervisor and every process forked from the first one share: translated code,
-// the lookup table and the hot state. Owns the supervisor's mapping of it.
-class SharedCode {
- public:
-  SharedCode();
-  ~SharedCode();
-  SharedCode(const SharedCode&) = delete;
-  SharedCode& operator=(const SharedCode&) = delete;
-
-  // Writes to translated code at a host address, in all of them.
-  void write(uint64_t host, std::span<const uint8_t> bytes) const;
-
-  // Maps the file that it is in, which it makes as large as it must be; the tables are empty.
-  void map(int fd);
-
-  uint8_t* base = nullptr;  // of all that is shared
-  std::array<uint8_t*, layout::kArenas.size()> arenas{};
-  // Host addresses: up to there each arena shows a file of translations (map_translations), of
-  // which every process has a copy of its own. `arenas` has nothing of it.
-  std::array<uint64_t, layout::kArenas.size()> own_end;
-  std::vector<std::weak_ptr<ProcessMemory>> processes;  // that have this code
-  uint8_t* lookup = nullptr;
-  uint8_t* returns = nullptr;  // the table of returns
-  // Where the tables lead for what has no pad.
-  uint64_t lookup_miss = 0;
-  uint64_t return_miss = 0;
-  heddle_hot_state* hot = nullptr;
-};
 
 // A system call to be made in a process, and its result.
 struct RemoteCall {
@@ -69,28 +26,9 @@ struct RemoteCall {
 
 class HostProcess {
  public:
-  // A program that the kernel is about to execute, for start(). Ends it otherwise.
-  class Launch {
-   public:
-    Launch(Launch&& other) noexcept;
-    ~Launch();
-    Launch& operator=(Launch&&) = delete;
-
-   private:
-    friend class HostProcess;
-    Launch() = default;
-    std::string path_;
-    HostThread thread_;
-    int report_ = -1;      // where the child writes why it cannot be executed
-    uint64_t shared_ = 0;  // descriptor in the child
-    std::shared_ptr<SharedCode> code_;
-  };
-  // Begins to execute `program` with ADDR_NO_RANDOMIZE. Throws std::system_error where ptrace is
-  // refused.
-  static Launch launch(const Program& program) { return launch(program, -1); }
-  // Returns with its first thread stopped at its entry point, nothing executed. Throws ExecFailed.
+  // With its first thread stopped at its entry point, nothing executed. Throws ExecFailed.
   static HostProcess start(Launch launch);
-  static HostProcess start(const Program& program) { return start(launch(program)); }
+  static HostProcess start(const Program& program) { return start(Launch(program)); }
 
   // Starts a process with an address space that is empty but for the machine's memory; its thread
   // is stopped. For replay.
@@ -187,7 +125,6 @@ class HostProcess {
   void make(HostThread& by, std::span<RemoteCall> calls);  // none of them may fail
   // Runs a stopped thread until it stops at `end`.
   user_regs_struct run_remote(HostThread& by, user_regs_struct regs, uint64_t end);
-  static Launch launch(const Program& program, int executable);
   void share_code(HostThread& by, SharedCode& code);
   // Maps the code where it belongs, from that descriptor of the process, which is closed.
   void place_code(HostThread& by, SharedCode& code, uint64_t remote);
