@@ -184,84 +184,6 @@ bool CodeCache::known(uint64_t pc, bool lent) const {
   return find(key).has_value();
 }
 
-// The table's entry, which leads to the first of an index.
-uint64_t* CodeCache::pad_entry(uint16_t index, bool returns) const {
-  return reinterpret_cast<uint64_t*>(returns ? code_->returns : code_->lookup) + index;
-}
-
-// All pads of an index, the saved ones too.
-std::vector<CodeCache::Pad>& CodeCache::pads(uint16_t index, bool returns) {
-  const auto [at, fresh] = pads_[returns].try_emplace(index);
-  if (fresh && saved_)
-    for (const auto& pad : saved_->pads_in_use(index, returns))
-      at->second.push_back({pad.pc, pad.host + pad.landing.offset, pad.host + pad.landing.next});
-  return at->second;
-}
-
-// `host`: the block's. It becomes the first of its index, so that no other is written: the guest
-// may be there.
-void CodeCache::add_pad(uint64_t pc, uint64_t host, const translator::Landing& landing) {
-  auto& all = pads(static_cast<uint16_t>(pc), landing.returns);
-  uint64_t* first = pad_entry(static_cast<uint16_t>(pc), landing.returns);
-  const Pad pad{pc, host + landing.offset, host + landing.next};
-  store(pad.next, *first);
-  all.insert(all.begin(), pad);
-  *first = pad.host;
-}
-
-// They lead to each other already.
-void CodeCache::use_saved_pads(uint32_t cluster) {
-  const auto saved = saved_->pads(cluster);
-  for (auto pad = saved.begin(); pad != saved.end();) {
-    const uint16_t index = pad->index();
-    const bool returns = pad->landing.returns;
-    const auto end = std::find_if(pad, saved.end(), [&](const auto& other) {
-      return other.index() != index || other.landing.returns != returns;
-    });
-    uint64_t* first = pad_entry(index, returns);
-    if (*first != (returns ? code_->return_miss : code_->lookup_miss) ||
-        pads_[returns].contains(index)) {
-      auto& all = pads(index, returns);
-      const auto last = std::prev(end);
-      store(last->host + last->landing.next, *first);
-      for (auto in = end; in != pad;) {
-        --in;
-        all.insert(all.begin(),
-                   {in->pc, in->host + in->landing.offset, in->host + in->landing.next});
-      }
-    }
-    *first = pad->host + pad->landing.offset;
-    pad = end;
-  }
-}
-
-void CodeCache::remove_pad(uint64_t pc) {
-  for (const bool returns : {false, true}) {
-    if (!has_pad(pc, returns)) continue;
-    std::erase_if(pads(static_cast<uint16_t>(pc), returns),
-                  [&](const Pad& pad) { return pad.pc == pc; });
-    chain_pads(pc, returns);
-  }
-}
-
-// The list of those that share the pc's index.
-void CodeCache::chain_pads(uint64_t pc, bool returns) {
-  const uint64_t miss = returns ? code_->return_miss : code_->lookup_miss;
-  const auto index = static_cast<uint16_t>(pc);
-  const auto& all = pads(index, returns);
-  for (size_t i = 0; i < all.size(); ++i)
-    store(all[i].next, i + 1 < all.size() ? all[i + 1].host : miss);
-  *pad_entry(index, returns) = all.empty() ? miss : all.front().host;
-}
-
-bool CodeCache::has_pad(uint64_t pc, bool returns) const {
-  const auto index = static_cast<uint16_t>(pc);
-  if (const auto known = pads_[returns].find(index); known != pads_[returns].end())
-    return std::ranges::any_of(known->second, [&](const Pad& pad) { return pad.pc == pc; });
-  return saved_ && std::ranges::any_of(saved_->pads_in_use(index, returns),
-                                       [&](const auto& pad) { return pad.pc == pc; });
-}
-
 std::optional<uint64_t> CodeCache::find(uint64_t key) const {
   if (const auto it = by_entry_.find(key); it != by_entry_.end()) return it->second.address();
   return saved_ ? saved_->find(key) : std::nullopt;
@@ -311,37 +233,6 @@ uint64_t CodeCache::enter(uint64_t pc, bool lent, const GuestMemory& memory, boo
   const Block* block = translate(pc, source(memory), options);
   adopt(block);
   return block->entry_address();
-}
-
-uint64_t CodeCache::enter_indirect(uint64_t pc, const GuestMemory& memory) {
-  return enter_pad(pc, false, memory);
-}
-
-uint64_t CodeCache::enter_return(uint64_t pc, const GuestMemory& memory) {
-  return enter_pad(pc, true, memory);
-}
-
-uint64_t CodeCache::enter_pad(uint64_t pc, bool returns, const GuestMemory& memory) {
-  Lock lock(mutex_);
-  if (!has_pad(pc, returns)) {
-    const uint64_t key = entry_key(pc, options_.fast);
-    const bool known = find(key) || find_saved(key, memory) || find_inside(pc, options_.fast);
-    if (!has_pad(pc, returns)) {
-      auto options = options_;
-      options.landing =
-          returns ? translator::LandingKind::returns : translator::LandingKind::transfer;
-      options.known = this;
-      if (known) options.max_instructions = 0;
-      const Block* block = translate(pc, source(memory), options);
-      if (known) {
-        add_links(block);
-        add_pad(pc, block->host, block->landing);
-      } else {
-        adopt(block);
-      }
-    }
-  }
-  return *pad_entry(static_cast<uint16_t>(pc), returns);
 }
 
 uint64_t CodeCache::enter_split(uint64_t pc, const GuestMemory& memory) {
@@ -452,29 +343,6 @@ const translator::IndirectTransfer* CodeCache::transfer_at(uint64_t transfer) co
   return nullptr;
 }
 
-bool CodeCache::holds(uint64_t start, uint64_t size) const {
-  if (size == 0) return false;
-  Lock lock(mutex_);
-  if (saved_ && !saved_->in_use(start, start + size).empty()) return true;
-  const auto held = [&](const std::vector<uint64_t>& entries) {
-    return std::ranges::any_of(entries, [&](uint64_t key) {
-      const auto it = by_entry_.find(key);
-      if (it == by_entry_.end()) return false;
-      const Block& block = *it->second.block;
-      return block.pc < start + size && block.end > start;
-    });
-  };
-  const uint64_t first = start >> 12, last = (start + size - 1) >> 12;
-  if (last - first >= pages_.size())
-    return std::ranges::any_of(pages_, [&](const auto& page) {
-      return page.first >= first && page.first <= last && held(page.second);
-    });
-  for (uint64_t page = first; page <= last; ++page)
-    if (const auto found = pages_.find(page); found != pages_.end() && held(found->second))
-      return true;
-  return false;
-}
-
 std::shared_ptr<CodeCache> CodeCache::copy(std::shared_ptr<SharedCode> own) const {
   Lock lock(mutex_);
   auto made = std::make_shared<CodeCache>(std::move(own), options_);
@@ -493,55 +361,6 @@ std::shared_ptr<CodeCache> CodeCache::copy(std::shared_ptr<SharedCode> own) cons
   for (const auto& [key, entry] : by_entry_)
     made->by_entry_[key] = {made->block_at(entry.block->host), entry.offset};
   return made;
-}
-
-void CodeCache::invalidate(uint64_t start, uint64_t size) {
-  Lock lock(mutex_);
-  ++epoch_;
-  ahead_.clear();
-  unlinked_.clear();
-  if (size == 0) return;
-  const uint64_t end = start + size;
-  // Blocks that were saved become like others first.
-  if (saved_) {
-    for (const uint32_t cluster : saved_->in_use(start, end)) {
-      for (const auto& pad : saved_->pads(cluster)) pads(pad.index(), pad.landing.returns);
-      for (const auto& [key, entry] : saved_->entries(cluster))
-        if (!by_entry_.contains(key)) know(key, entry);
-      for (const Block* block : saved_->take(cluster))
-        for (const auto& link : block->links)
-          incoming_[entry_key(link.target, link.lent)].push_back(
-              {block->host + link.offset, block->host + link.stub});
-    }
-  }
-  const auto invalidate_page = [&](std::vector<uint64_t>& keys) {
-    std::erase_if(keys, [&](uint64_t key) {
-      // The highest bit is the one below it in every address that code can be at.
-      const auto pc = static_cast<uint64_t>(static_cast<int64_t>(key) >> 1);
-      const auto it = by_entry_.find(key);
-      if (it == by_entry_.end()) {
-        if (pc >= start && pc < end) splits_.erase(pc);
-        return pc >= start && pc < end;
-      }
-      const Block& block = *it->second.block;
-      if (block.pc >= end || block.end <= start) return false;
-      if (const auto in = incoming_.find(key); in != incoming_.end())
-        for (const auto& link : in->second) patch(link.field, link.stub);
-      remove_pad(pc);
-      for (const auto& split : block.splits) splits_.erase(split.pc);
-      by_entry_.erase(it);
-      return true;
-    });
-  };
-  const uint64_t first = start >> 12, last = (end - 1) >> 12;
-  if (last - first < pages_.size()) {
-    for (uint64_t page = first; page <= last; ++page)
-      if (const auto found = pages_.find(page); found != pages_.end())
-        invalidate_page(found->second);
-  } else {
-    for (auto& [page, keys] : pages_)
-      if (page >= first && page <= last) invalidate_page(keys);
-  }
 }
 
 }  // namespace heddle

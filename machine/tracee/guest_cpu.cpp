@@ -3,11 +3,8 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
-#include <cstring>
 #include <stdexcept>
-#include <utility>
 
 #include "machine/runtime/runtime.h"
 #include "machine/tracee/granted_ticks.h"
@@ -69,71 +66,10 @@ GuestCpu::GuestCpu(HostProcess& process, std::shared_ptr<CodeCache>& cache, Host
   thread_.set_registers(regs);
 }
 
-user_regs_struct GuestCpu::to_host(const Registers& r, const user_regs_struct& base) {
-  user_regs_struct regs = base;
-  regs.rax = r[Register::rax];
-  regs.rcx = r[Register::rcx];
-  regs.rdx = r[Register::rdx];
-  regs.rbx = r[Register::rbx];
-  regs.rsp = r[Register::rsp];
-  regs.rbp = r[Register::rbp];
-  regs.rsi = r[Register::rsi];
-  regs.rdi = r[Register::rdi];
-  regs.r8 = r[Register::r8];
-  regs.r9 = r[Register::r9];
-  regs.r10 = r[Register::r10];
-  regs.r11 = r[Register::r11];
-  regs.r12 = r[Register::r12];
-  regs.r13 = r[Register::r13];
-  regs.r14 = r[Register::r14];
-  regs.r15 = r[Register::r15];
-  regs.rip = r[Register::rip];
-  regs.eflags = r[Register::rflags];
-  regs.fs_base = r[Register::fs_base];
-  // Not in a system call, as far as the kernel's restart logic is concerned.
-  regs.orig_rax = ~0ull;
-  return regs;
-}
-
-Registers GuestCpu::to_guest(const user_regs_struct& regs) const {
-  Registers r;
-  r.values = {regs.rax, regs.rcx, regs.rdx, regs.rbx,    regs.rsp,    regs.rbp, regs.rsi,
-              regs.rdi, regs.r8,  regs.r9,  regs.r10,    regs.r11,    regs.r12, regs.r13,
-              regs.r14, regs.r15, regs.rip, regs.eflags, regs.fs_base};
-  return r;
-}
-
 heddle_task_state GuestCpu::load_state() const {
   const auto state = process_.memory().load<heddle_task_state>(state_);
   if (!state) throw TraceeGone("the program's process is gone");
   return *state;
-}
-
-namespace {
-
-// How far the runtime has come with a call, of a thread that is in it.
-std::optional<runtime::Progress> progress_at(uint64_t host) {
-  // The vDSO is only called while deciding.
-  if (layout::kNativeClock.contains(host)) return runtime::Progress{true, true, false, false};
-  return runtime::progress(host - layout::kRuntimeCode);
-}
-
-}  // namespace
-
-// A stopped thread in the runtime whose call is not made yet goes back to the syscall instruction,
-// as if the runtime had declined; its next stop is the syscall exit. False for any other thread.
-bool GuestCpu::retreat() {
-  auto regs = thread_.registers();
-  const auto progress = progress_at(regs.rip);
-  if (!progress || progress->called) return false;
-  const auto state = load_state();
-  Registers guest = to_guest(regs);
-  if (progress->registers_saved)
-    std::copy(std::begin(state.saved), std::end(state.saved), guest.values.begin());
-  if (progress->flags_saved) guest[Register::rflags] = state.saved_flags;
-  guest[Register::rip] = state.syscall_stop;
-  thread_.set_registers(to_host(guest, regs));
-  return true;
 }
 
 heddle_hot_state& GuestCpu::hot() const {
@@ -440,47 +376,6 @@ bool GuestCpu::at_start() const {
   return thread_.registers().rip == started_at_ && ticks_of(hot()) == started_ticks_;
 }
 
-void GuestCpu::keep_running(bool soon) {
-  if (soon && !retreat()) {
-    auto& memory = process_.memory();
-    memory.store<uint64_t>(state_ + HEDDLE_STATE_CALLS_LEFT, 0);
-    // A call that is made comes to its end, and no further.
-    if (progress_at(thread_.registers().rip))
-      memory.store<uint64_t>(state_ + HEDDLE_STATE_SYSCALL_RETURN, HostProcess::kServedStop);
-    auto& state = hot();
-    auto regs = thread_.registers();
-    const uint64_t in_budget = regs.rip - (layout::kMissCode + runtime::budget());
-    if (in_budget < runtime::miss_code().size() - runtime::budget()) {
-      state.ticks_end = 0;  // the counters are being filled
-    } else {
-      const int64_t now = ticks_of(state);
-      const auto origin = cache_->origin_at(regs.rip);
-      // One of 0 is a budget exit under way already.
-      const int64_t most = 1 + (origin ? origin->turns : 0);
-      if (origin && origin->counting >= 0) {
-        const size_t i =
-            origin->counting == HEDDLE_HOT_TICKS_LEFT
-                ? 0
-                : 1 + static_cast<size_t>(origin->counting - HEDDLE_HOT_TICKS_MORE) / 8;
-        regs.rcx -= static_cast<uint64_t>(std::max<int64_t>(counter(state, i) - most, 0));
-        thread_.set_registers(regs);
-      }
-      int64_t left = 0;
-      for (size_t i = 0; i < HEDDLE_COUNTERS; ++i) {
-        counter(state, i) = std::min(counter(state, i), most);
-        left += counter(state, i);
-      }
-      state.ticks_granted = now + left;
-      state.ticks_end = now;
-    }
-  }
-  thread_.resume();
-}
-
-void GuestCpu::end_soon() {
-  std::atomic_ref(hot().ticks_end) = 0;
-}
-
 void GuestCpu::resume_here(Ticks budget, uint64_t points) {
   heddle_task_state state = load_state();
   collect_log(state);
@@ -488,35 +383,6 @@ void GuestCpu::resume_here(Ticks budget, uint64_t points) {
   state.points_left = points;
   process_.memory().store(state_, state);
   thread_.resume();
-}
-
-void GuestCpu::resume_after_log() {
-  auto regs = thread_.registers();
-  regs.rcx = layout::kAccessLog.start;
-  thread_.set_registers(regs);
-  thread_.resume();
-}
-
-// Entries count back from the ticks granted, so they are taken out before those change.
-void GuestCpu::collect_log(heddle_task_state& state) {
-  std::vector<heddle_access_entry> entries((state.access_next - layout::kAccessLog.start) /
-                                           sizeof(heddle_access_entry));
-  if (entries.empty()) return;
-  process_.memory().read(layout::kAccessLog.start, {reinterpret_cast<uint8_t*>(entries.data()),
-                                                    entries.size() * sizeof(heddle_access_entry)});
-  const int64_t granted = hot().ticks_granted;
-  logged_.reserve(logged_.size() + entries.size());
-  for (const auto& e : entries)
-    logged_.push_back(
-        {e.address, static_cast<Ticks>(granted - e.ticks_left), e.pc, e.size, e.kind});
-  state.access_next = layout::kAccessLog.start;
-}
-
-std::vector<LogEntry> GuestCpu::drain_log() {
-  heddle_task_state state = load_state();
-  collect_log(state);
-  process_.memory().store<uint64_t>(state_ + HEDDLE_STATE_ACCESS_NEXT, state.access_next);
-  return std::exchange(logged_, {});
 }
 
 }  // namespace heddle

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 
 namespace heddle::translator {
 
@@ -19,8 +18,6 @@ Emitter& emitter() {
   static thread_local Emitter instance;
   return instance;
 }
-
-constexpr uint64_t kShortLoop = 160;  // bytes of guest code
 
 std::optional<SpecialInstruction> special_instruction(const Instruction& in) {
   switch (in.info.mnemonic) {
@@ -53,18 +50,6 @@ bool illegal(const Instruction& in) {
     case ZYDIS_MNEMONIC_UD1:
     case ZYDIS_MNEMONIC_UD2:
     case ZYDIS_MNEMONIC_XBEGIN:
-      return true;
-    default:
-      return false;
-  }
-}
-
-bool stores_x87_pointers(const Instruction& in) {
-  switch (in.info.mnemonic) {
-    case ZYDIS_MNEMONIC_FNSTENV:
-    case ZYDIS_MNEMONIC_FNSAVE:
-    case ZYDIS_MNEMONIC_FXSAVE:
-    case ZYDIS_MNEMONIC_FXSAVE64:
       return true;
     default:
       return false;
@@ -298,98 +283,6 @@ bool Block::instruction(const Instruction& in) {
   return true;
 }
 
-bool Block::is_far(uint64_t address) const {
-  constexpr int64_t kNear = 0x7f00'0000;  // leaves room for what this block has yet to emit
-  const auto distance = static_cast<int64_t>(address - host_base_);
-  return distance > kNear || distance < -kNear;
-}
-
-std::optional<uint64_t> Block::far_address(const Instruction& in) const {
-  for (unsigned i = 0; i < in.info.operand_count; ++i) {
-    const auto& op = in.operands[i];
-    if (op.type != ZYDIS_OPERAND_TYPE_MEMORY || op.mem.base != ZYDIS_REGISTER_RIP) continue;
-    const uint64_t target = in.next() + static_cast<uint64_t>(op.mem.disp.value);
-    if (is_far(target)) return target;
-  }
-  return std::nullopt;
-}
-
-// The instruction with [scratch] in the place of its RIP-relative operand.
-void Block::copy_far(const Instruction& in, uint64_t address) {
-  const auto scratch = scratch_for(in, false);
-  if (!scratch)
-    throw std::range_error("an operand is out of the code cache's reach at " + bytes_text(in));
-  const auto& raw = in.info.raw;
-  auto code = in.bytes;
-  const size_t modrm = raw.modrm.offset, rest = raw.disp.offset + size_t{4};
-  code[modrm] = static_cast<uint8_t>((code[modrm] & 0x38) | static_cast<unsigned>(*scratch));
-  // The bits that number a register above seven, which mean nothing with RIP.
-  if (in.info.attributes & ZYDIS_ATTRIB_HAS_REX) code[raw.rex.offset] &= 0xfe;
-  if (in.info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && raw.vex.size == 3)
-    code[raw.vex.offset + 1] |= 0x20;
-  if (in.info.encoding == ZYDIS_INSTRUCTION_ENCODING_XOP) code[raw.xop.offset + 1] |= 0x20;
-  if (in.info.encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) code[raw.evex.offset + 1] |= 0x60;
-  spill(*scratch, 3);
-  origin(in.pc, spills().with({*scratch, 3}));
-  check(a_.mov(gp(*scratch), imm(address)), "a far address");
-  check(a_.embed(code.data(), modrm + 1), "a copied instruction");
-  check(a_.embed(code.data() + rest, in.info.length - rest), "a copied instruction");
-  unspill(*scratch, 3);
-  origin(in.next());
-}
-
-void Block::copy(const Instruction& in) {
-  if (const auto address = far_address(in)) {
-    copy_far(in, *address);
-    return;
-  }
-  auto code = in.bytes;
-  for (unsigned i = 0; i < in.info.operand_count; ++i) {
-    const auto& op = in.operands[i];
-    if (op.type != ZYDIS_OPERAND_TYPE_MEMORY || op.mem.base != ZYDIS_REGISTER_RIP) continue;
-    const uint64_t target = in.next() + static_cast<uint64_t>(op.mem.disp.value);
-    const auto moved = static_cast<int64_t>(target - (host_base_ + offset() + in.info.length));
-    if (moved != static_cast<int32_t>(moved))
-      throw std::range_error("an operand is out of the code cache's reach at " + bytes_text(in));
-    const auto displacement = static_cast<int32_t>(moved);
-    std::memcpy(code.data() + in.info.raw.disp.offset, &displacement, sizeof displacement);
-    break;
-  }
-  check(a_.embed(code.data(), in.info.length), "a copied instruction");
-  hide_x87_pointers(in);
-}
-
-// fnstenv, fnsave and fxsave store where the last x87 instruction was, an address of the code
-// cache, and what it was; segments and, with some vendors, all of it are lost when the kernel
-// switches tasks. They show as 0.
-void Block::hide_x87_pointers(const Instruction& in) {
-  const auto clear = [&](int32_t at, uint32_t size) {
-    Mem field = memory(in, 0, true);
-    field.addOffset(at);
-    field.setSize(size);
-    check(a_.mov(field, imm(0)), "x87 pointers");
-  };
-  switch (in.info.mnemonic) {
-    case ZYDIS_MNEMONIC_FNSTENV:
-    case ZYDIS_MNEMONIC_FNSAVE:
-      if (in.info.operand_width == 16) {
-        clear(6, 8);
-      } else {
-        clear(12, 8);
-        clear(20, 8);
-      }
-      break;
-    case ZYDIS_MNEMONIC_FXSAVE:
-    case ZYDIS_MNEMONIC_FXSAVE64:
-      clear(6, 2);
-      clear(8, 8);
-      clear(16, 8);
-      break;
-    default:
-      break;
-  }
-}
-
 void Block::special(const Instruction& in, SpecialInstruction which) {
   auto& site = exit(ExitKind::special, in.pc);
   site.length = in.info.length;
@@ -427,74 +320,6 @@ void Block::syscall(const Instruction& in) {
   origin(in.next());
   if (options_.fast) lend(in.next());
   link(in.next());
-}
-
-// Offset of the instruction at `pc`, if it is translated here and entered like this.
-std::optional<uint32_t> Block::entry_inside(uint64_t pc, bool lent) const {
-  if (pc == pc_ && lent == t_.lent && t_.instructions != 0) return t_.entry;
-  const auto distance = static_cast<uint32_t>(pc - pc_);
-  const auto at = std::ranges::lower_bound(t_.inner, distance, {}, &InnerEntry::distance);
-  if (pc <= pc_ || pc - pc_ != distance || at == t_.inner.end() || at->distance != distance ||
-      (at->lent != 0) != lent)
-    return std::nullopt;
-  return at->offset;
-}
-
-Translation Block::finish() {
-  filtered_accesses();
-  lent_ = t_.lent;
-  origin(t_.end);
-  struct Inside {
-    uint32_t field, to;
-  };
-  std::vector<Inside> inside;
-  for (const auto& pending : links_) {
-    const bool loop = pending.target <= pending.from && pending.from - pending.target < kShortLoop;
-    if (const auto to = entry_inside(pending.target, pending.lent);
-        to && !(options_.fast && loop)) {
-      inside.push_back({pending.offset, *to});
-      continue;
-    }
-    lent_ = pending.lent;
-    t_.links.push_back({pending.offset, offset(), pending.target, pending.lent, loop});
-    link_exit(pending.target);
-  }
-  // Constants lie behind the code, which ends with the links' exits or a jump.
-  std::vector<uint32_t> places;
-  for (const auto& constant : constants_) {
-    places.push_back(offset());
-    check(a_.embed(&constant.value, sizeof constant.value), "a constant");
-  }
-  check(code_.flatten(), "a block");
-  check(code_.resolveUnresolvedLinks(), "a block");
-  check(code_.relocateToBase(host_base_), "a block");
-  t_.code.resize(code_.codeSize());
-  check(code_.copyFlattenedData(t_.code.data(), t_.code.size()), "a block");
-  for (const auto& l : t_.links) {
-    const auto displacement = static_cast<int32_t>(l.stub - (l.offset + 4));
-    std::memcpy(t_.code.data() + l.offset, &displacement, sizeof displacement);
-  }
-  for (const auto& [field, to] : inside) {
-    const auto displacement = static_cast<int32_t>(to - (field + 4));
-    std::memcpy(t_.code.data() + field, &displacement, sizeof displacement);
-  }
-  for (size_t i = 0; i < constants_.size(); ++i) {
-    const auto displacement = static_cast<int32_t>(places[i] - (constants_[i].field + 4));
-    std::memcpy(t_.code.data() + constants_[i].field, &displacement, sizeof displacement);
-  }
-  for (const auto& jump : jumps_) {
-    const auto displacement = static_cast<int32_t>(
-        static_cast<uint32_t>(code_.labelOffset(jump.label)) - (jump.field + 4));
-    std::memcpy(t_.code.data() + jump.field, &displacement, sizeof displacement);
-  }
-  if (t_.landing) t_.landing->next = places.front();
-  for (const auto& field : addresses_) {
-    const uint64_t address = host_base_ + code_.labelOffset(field.label);
-    const auto low = static_cast<uint32_t>(address), high = static_cast<uint32_t>(address >> 32);
-    std::memcpy(t_.code.data() + field.low, &low, sizeof low);
-    std::memcpy(t_.code.data() + field.high, &high, sizeof high);
-  }
-  return std::move(t_);
 }
 
 Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,

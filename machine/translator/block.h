@@ -27,15 +27,20 @@ class Block {
   bool instruction(const Instruction& in);
   // The same for what an outline says enough of.
   bool instruction(const Outline& in, uint64_t pc);
+  void special(const Instruction& in, SpecialInstruction which);
+  void cpuid(const Instruction& in);
+  void syscall(const Instruction& in);
+
+  // copy.cpp
   void copy(const Instruction& in);
   void copy_far(const Instruction& in, uint64_t address);
   // The address of a RIP-relative operand that no displacement from here reaches.
   bool is_far(uint64_t address) const;  // from rip
   std::optional<uint64_t> far_address(const Instruction& in) const;
+  static bool stores_x87_pointers(const Instruction& in);
   void hide_x87_pointers(const Instruction& in);
-  void special(const Instruction& in, SpecialInstruction which);
-  void cpuid(const Instruction& in);
-  void syscall(const Instruction& in);
+
+  // finish.cpp
   std::optional<uint32_t> entry_inside(uint64_t pc, bool lent) const;
   Translation finish();
 
