@@ -220,7 +220,7 @@ std::string write_to_store() {
   if (statvfs(store.c_str(), &info) != 0)
     throw Refused(store.string() + ": " + std::strerror(errno), elsewhere);
   const uint64_t free = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
-  const std::string text = store.string() + ": " + report::grouped(free >> 20) + " MiB free";
+  std::string text = store.string() + ": " + report::grouped(free >> 20) + " MiB free";
   if (free < kLeastFree)
     throw Refused(text, "free some space, or set HEDDLE_TRACE_DIR to another disk");
   return text;

@@ -33,14 +33,14 @@ fs::path shared_files() {
 // catalog that can be used.
 fs::path enter_into_store(const fs::path& unpacked, const fs::path& store) {
   const auto place = [&](int64_t number) {
-    const fs::path directory = store / ("t" + std::to_string(number));
+    fs::path directory = store / ("t" + std::to_string(number));
     fs::rename(unpacked, directory);
     return directory;
   };
   try {
     Catalog catalog(catalog_path(), Database::Mode::read_write);
     const auto id = import_trace(catalog, unpacked, next_number(store, 't'));
-    const auto directory = place(id);
+    auto directory = place(id);
     catalog.set_path(id, directory);
     return directory;
   } catch (const CatalogError& error) {

@@ -23,7 +23,7 @@ int query(const Options& options) {
     throw CatalogError(catalog_path().string() + ": no catalog yet; heddle record makes one");
   std::string sql = options.query;
   for (const char* name : kNamed)
-    if (sql == name) sql = "SELECT * FROM " + sql + "_view";
+    if (sql == name) sql = std::string("SELECT * FROM ").append(name).append("_view");
   catalog->database().refuse_all_but_reading();
   Statement statement(catalog->database(), sql);
   print_rows(statement,

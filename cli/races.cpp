@@ -63,7 +63,7 @@ int races(const std::string& trace, const std::string& suppressions,
     char address[32];
     std::snprintf(address, sizeof address, "0x%llx",
                   static_cast<unsigned long long>(race.first.address));
-    what = what.empty() ? address : what + " (" + address + ")";
+    what = what.empty() ? address : what.append(" (").append(address).append(")");
     std::printf("nothing orders these accesses to %s:\n", what.c_str());
     for (const auto* side : {&race.first, &race.second})
       std::printf("  thread %u: %s, %s\n", side->place.task, act(*side).c_str(),

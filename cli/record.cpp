@@ -62,7 +62,7 @@ std::string find_program(const std::string& name) {
   const char* path = std::getenv("PATH");
   std::istringstream directories(path ? path : "/usr/bin:/bin");
   for (std::string directory; std::getline(directories, directory, ':');) {
-    const auto candidate = (directory.empty() ? "." : directory) + "/" + name;
+    auto candidate = (directory.empty() ? "." : directory) + "/" + name;
     if (access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   throw ExecFailed(name + ": not found in PATH", ENOENT);

@@ -48,6 +48,7 @@ void start_where_guests_have_room() {
   }
   auto arguments = own_arguments();
   std::vector<char*> words;
+  words.reserve(arguments.size() + 1);
   for (auto& word : arguments) words.push_back(word.data());
   words.push_back(nullptr);
   setenv(kCount, std::to_string(starts + 1).c_str(), 1);

@@ -212,13 +212,12 @@ class Analysis {
     };
     std::vector<RaceCandidate> races;
     for (const auto& pair : run_.races) {
-      if (!own_thread(pair)) {
-        races.push_back(pair);
-      } else if (pair.first.kind == AccessKind::read || pair.second.kind == AccessKind::read) {
+      const bool reads =
+          pair.first.kind == AccessKind::read || pair.second.kind == AccessKind::read;
+      if (own_thread(pair) && reads)
         run_.interruptions.push_back(pair);
-      } else if (!whole(pair.first) || !whole(pair.second)) {
+      else if (!own_thread(pair) || !whole(pair.first) || !whole(pair.second))
         races.push_back(pair);
-      }
     }
     run_.races = std::move(races);
     std::erase_if(run_.lock_ordered, own_thread);

@@ -288,7 +288,7 @@ void Explanation::explain_deadlock(Finding& finding, const Schedule& schedule,
              frame.function.find("cnd_") == 0;
     });
     // It had a signal, and waits for one.
-    for_signal |= std::ranges::any_of(failing.events, [&](const Event& event) {
+    for_signal |= std::ranges::any_of(failing.events, [task = task](const Event& event) {
       return std::holds_alternative<event::Signal>(event.body) && event.place.task == task;
     });
     const auto own = std::ranges::find_if(stack, [this](const StackFrame& frame) {
