@@ -75,6 +75,15 @@ class ChildrenTest : public KernelTest {
     const SyscallAnswer executed = call(kChild, SYS_execve, {kPath, kArguments, 0});
     ASSERT_EQ(executed.kind, Kind::left) << executed.reason;
   }
+  // A child that ends, of a process whose action for SIGCHLD is `handler`.
+  void execute_child_with_sigchld(uint64_t handler) {
+    record_child(3, 0);
+    record_end(0);
+    start_child(3, 0);
+    execute();
+    memory.store(kData + 0x300, std::array<uint64_t, 4>{handler, 0, 0, 0});
+    EXPECT_EQ(result(1, SYS_rt_sigaction, {SIGCHLD, kData + 0x300, 0, 8}), 0);
+  }
   void act() { EXPECT_EQ(kernel().act(kChild), ""); }
   // All that it does by itself.
   void finish() {
@@ -256,12 +265,7 @@ TEST_F(ChildrenTest, OneWithMemoryOfItsOwnRunsBesideItsParent) {
 }
 
 TEST_F(ChildrenTest, ItsEndIsSignalledToTheProcess) {
-  record_child(3, 0);
-  record_end(0);
-  start_child(3, 0);
-  execute();
-  memory.store(kData + 0x300, std::array<uint64_t, 4>{0x400000, 0, 0, 0});
-  EXPECT_EQ(result(1, SYS_rt_sigaction, {SIGCHLD, kData + 0x300, 0, 8}), 0);
+  execute_child_with_sigchld(0x400000);
   EXPECT_FALSE(kernel().take_signal(1));
   finish();
   const auto signal = kernel().take_signal(1);
@@ -274,12 +278,7 @@ TEST_F(ChildrenTest, ItsEndIsSignalledToTheProcess) {
 }
 
 TEST_F(ChildrenTest, WhoIgnoresSigchldWaitsForNobody) {
-  record_child(3, 0);
-  record_end(0);
-  start_child(3, 0);
-  execute();
-  memory.store(kData + 0x300, std::array<uint64_t, 4>{1, 0, 0, 0});
-  EXPECT_EQ(result(1, SYS_rt_sigaction, {SIGCHLD, kData + 0x300, 0, 8}), 0);
+  execute_child_with_sigchld(reinterpret_cast<uint64_t>(SIG_IGN));
   finish();
   EXPECT_EQ(wait(), -ECHILD);
 }
