@@ -142,8 +142,10 @@ SyscallAnswer ModelKernel::modelled_for_child(const SyscallRequest& request,
 SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const GuestMemory& memory) {
   const auto& a = request.arguments;
   const TaskId task = request.place.task;
-  SignalState& signals = children_.signals(task);
   std::vector<MemoryEffect> effects;
+  if (const auto result =
+          children_.signals(task).call(request.number, task, a, 0, memory, &effects))
+    return done(*result, std::move(effects));
   switch (request.number) {
     case SYS_execve:
     case SYS_execveat: {
@@ -179,18 +181,6 @@ SyscallAnswer ModelKernel::child_answer(const SyscallRequest& request, const Gue
       return done(tid(task));
     case SYS_getppid:
       return done(tid(1));
-    case SYS_rt_sigaction: {
-      const auto result = signals.rt_sigaction(a, memory, &effects);
-      return done(result, std::move(effects));
-    }
-    case SYS_rt_sigprocmask: {
-      const auto result = signals.rt_sigprocmask(task, a, memory, &effects);
-      return done(result, std::move(effects));
-    }
-    case SYS_sigaltstack: {
-      const auto result = signals.sigaltstack(task, a, 0, memory, &effects);
-      return done(result, std::move(effects));
-    }
     case SYS_setpgid: {
       SyscallRequest named = request;
       if (a[0] == 0) named.arguments[0] = static_cast<uint64_t>(tid(task));

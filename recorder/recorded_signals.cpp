@@ -1,8 +1,10 @@
 #include <spdlog/spdlog.h>
+#include <sys/syscall.h>
 
 #include <cstring>
 
 #include "recorder/recorder.h"
+#include "trace_format/logged_calls.h"
 
 namespace heddle {
 namespace {
@@ -24,13 +26,14 @@ SignalInfo from(const siginfo_t& info) {
 }  // namespace
 
 // A timer's signals may come faster than the thread gets on. From the second on they stay with the
-// kernel until what is here is delivered.
+// kernel until what is here is delivered. The runtime may have changed the mask since its last
+// stop.
 void Recorder::post(Task& task, const siginfo_t& info) {
   task.signals().post(task.id, from(info));
   const uint64_t posted = bit(info.si_signo);
   if ((task.posted & posted) && !task.saved_mask) {
     task.held |= posted;
-    mirror_mask(task);
+    task.thread().set_signal_mask(task.thread().signal_mask() | (posted & ~kSynchronous));
   }
   task.posted |= posted;
 }
@@ -38,6 +41,28 @@ void Recorder::post(Task& task, const siginfo_t& info) {
 void Recorder::mirror_mask(Task& task) {
   const uint64_t mask = task.signals().mask(task.id) | task.held;
   task.cpu->thread().set_signal_mask(mask & ~kSynchronous);
+}
+
+// The calls on signals that the runtime made in the run that has ended.
+void Recorder::follow_served_signals() {
+  for (auto entries = log_->changes(); !entries.empty();) {
+    const auto size = entry_size(entries);
+    if (!size) throw std::logic_error("the log of system calls is damaged");
+    heddle_log_entry entry;
+    std::memcpy(&entry, entries.data(), sizeof entry);
+    if (const auto task = tasks_.find(entry.task); task != tasks_.end())
+      task->second->signals().follow(entries.first(*size));
+    entries = entries.subspan(*size);
+  }
+}
+
+// Nothing where a signal is held that such a call could let in.
+std::optional<TaskSignals> Recorder::signals_to_serve(const Task& task) {
+  const auto& signals = task.process->signals;
+  const bool holds = task.held != 0 || task.saved_mask || !signals.pending(task.id).empty() ||
+                     !signals.pending(0).empty();
+  if (holds) return std::nullopt;
+  return TaskSignals{signals.mask(task.id), signals.alternate_stack(task.id)};
 }
 
 // The next signal to be delivered to the task.
@@ -58,14 +83,25 @@ void Recorder::restore_mask(Task& task) {
   task.saved_mask.reset();
 }
 
+// The kernel knows the program's dispositions too, so that it ignores and interrupts alike; but not
+// those of signals that the machine needs.
+void Recorder::give_action(Task& task, int signal) {
+  if (bit(signal) & kSynchronous) return;
+  const SignalAction& action = task.signals().action(signal);
+  const uint64_t at = task.host().stage({reinterpret_cast<const uint8_t*>(&action), sizeof action});
+  task.host().remote_syscall(task.thread(), SYS_rt_sigaction,
+                             {static_cast<uint64_t>(signal), at, 0, 8});
+}
+
 // The signal's handler is entered; false where it has none that could be.
 bool Recorder::handle(Task& task, const SignalInfo& info, bool synchronous) {
   if (task.signals().disposition(info.number) != SignalState::Disposition::handle) return false;
-  clear_dead_flags(task.context.registers, task.memory());
   const Registers before = task.context.registers;
+  const auto action = task.signals().action(info.number);
   if (!enter_handler(task.context, task.thread(), task.memory(), task.signals(), info,
                      task.saved_mask))
     return false;
+  if (action.flags & SA_RESETHAND) give_action(task, info.number);
   task.saved_mask.reset();
   append(task, event::Signal{info.number, synchronous, false, info.siginfo}, &before);
   mirror_mask(task);

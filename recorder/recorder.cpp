@@ -244,6 +244,7 @@ void Recorder::run_slice(Task& task) {
     }
     const uint64_t share = tasks_.size() == 1 ? ~uint64_t{0} : kSliceCalls;
     task.cpu->grant_calls(may_be_served(task) ? share - std::min(share, calls()) : 0);
+    task.cpu->grant_signals(signals_to_serve(task));
     const bool was_alone = ready_.empty() && options_.hash_every == 0;
     bool alone = was_alone;
     task.cpu->start(task.context, alone ? GuestCpu::kUnlimited : end - task.context.ticks);
@@ -269,6 +270,7 @@ void Recorder::run_slice(Task& task) {
         exit.reset();
       }
     }
+    follow_served_signals();
     switch (exit->kind) {
       case Exit::Kind::syscall: {
         // A signal that is held comes before the call: it could not end one that waits.

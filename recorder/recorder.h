@@ -171,10 +171,13 @@ class Recorder {
   void deliver_pending(Task& task);
   void fault(Task& task, const siginfo_t& info);
   void force(Task& task, int signal);
+  void give_action(Task& task, int signal);
   bool handle(Task& task, const SignalInfo& info, bool synchronous);
   void end_by(Task& task, const SignalInfo& info, bool synchronous);
   void restore_mask(Task& task);
   void mirror_mask(Task& task);
+  void follow_served_signals();
+  static std::optional<TaskSignals> signals_to_serve(const Task& task);
   void post(Task& task, const siginfo_t& info);
   std::optional<SignalInfo> take_signal(Task& task);
 

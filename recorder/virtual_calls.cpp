@@ -16,26 +16,24 @@ void Recorder::virtual_call(Task& task, const Syscall& entry, const SyscallArgum
     append(task, e, &before);
     task.context.complete_call(e.result);
   };
+  const auto change_signals = [&] {
+    e.result =
+        *task.signals().call(entry.number, task.id, a, before[Register::rsp], memory, &e.effects);
+  };
   switch (entry.number) {
-    case SYS_rt_sigaction: {
-      e.result = task.signals().rt_sigaction(a, memory, &e.effects);
-      const auto signal = static_cast<int>(a[0]);
-      const bool synchronous = signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE ||
-                               signal == SIGILL || signal == SIGTRAP;
-      // The kernel knows the guest's disposition too, so that it ignores and interrupts alike.
-      if (e.result == 0 && a[1] != 0 && !synchronous)
-        task.host().remote_syscall(task.cpu->thread(), SYS_rt_sigaction, {a[0], a[1], 0, 8});
+    case SYS_rt_sigaction:
+      change_signals();
+      if (e.result == 0 && a[1] != 0) give_action(task, static_cast<int>(a[0]));
       finish();
       return;
-    }
     case SYS_rt_sigprocmask:
-      e.result = task.signals().rt_sigprocmask(task.id, a, memory, &e.effects);
+      change_signals();
       finish();
       mirror_mask(task);
       deliver_pending(task);
       return;
     case SYS_sigaltstack:
-      e.result = task.signals().sigaltstack(task.id, a, before[Register::rsp], memory, &e.effects);
+      change_signals();
       finish();
       return;
     case SYS_rt_sigreturn:

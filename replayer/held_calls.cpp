@@ -13,20 +13,11 @@
 namespace heddle {
 namespace {
 
-// Calls that the runtime makes again in a replay, where it made them when they were recorded: what
-// they change is theirs alone then.
-bool performable(uint64_t number) {
-  switch (number) {
-    case SYS_mmap:
-    case SYS_munmap:
-    case SYS_mprotect:
-    case SYS_mremap:
-    case SYS_madvise:
-    case SYS_brk:
-      return true;
-    default:
-      return false;
-  }
+// Calls that the runtime repeats in a replay, where it made them when they were recorded: of those
+// that change the address space, what they change is theirs alone then.
+bool repeatable(uint64_t number) {
+  const auto* known = find(number);
+  return known && (known->replay == Replay::performed || SignalState::has_call(number));
 }
 
 // Calls whose whole effect on a replay is their result and the bytes that they wrote: not those
@@ -98,7 +89,7 @@ bool HeldCalls::hold(const heddle_log_entry& call, std::span<const uint8_t> entr
                      uint64_t number) {
   if (!empty() && call.task != task()) return false;
   if (entries_.size() + entry.size() > Guest::kAnswers) return false;
-  if (!performable(call.number) &&
+  if (!repeatable(call.number) &&
       !answerable(call.number, call.result, std::to_array(call.arguments), call.effects != 0))
     return false;
   calls_.push_back({number, entries_.size(), 0});

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "machine/tracee/signal_state.h"
 #include "replayer/guest.h"
 #include "trace_format/event.h"
 #include "trace_format/syscall_log.h"

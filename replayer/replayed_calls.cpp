@@ -135,15 +135,6 @@ void Replayer::virtualised(const Event& event, const event::Syscall& call) {
   std::vector<MemoryEffect> effects;
   const auto& a = call.arguments;
   switch (call.number) {
-    case SYS_rt_sigaction:
-      current_->signals.rt_sigaction(a, memory, &effects);
-      break;
-    case SYS_rt_sigprocmask:
-      current_->signals.rt_sigprocmask(task, a, memory, &effects);
-      break;
-    case SYS_sigaltstack:
-      current_->signals.sigaltstack(task, a, context.registers[Register::rsp], memory, &effects);
-      break;
     case SYS_rt_sigreturn:
       if (call.result == -EFAULT) {
         context.complete_call(0);
@@ -161,6 +152,8 @@ void Replayer::virtualised(const Event& event, const event::Syscall& call) {
         context.registers[Register::fs_base] = a[1];
       break;
     default:
+      current_->signals.call(call.number, task, a, context.registers[Register::rsp], memory,
+                             &effects);
       break;
   }
   guest().apply(call.effects);

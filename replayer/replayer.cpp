@@ -127,7 +127,7 @@ void Replayer::check_held(TaskId task, const Exit* exit) {
                          differing_registers(*missed->registers, context.registers));
       Divergence divergence(missed->number, task,
                             describe_request(call) + " with the recorded bytes", "other bytes");
-      divergence.address = call.arguments[1];
+      divergence.address = call.arguments[call.number == SYS_sigaltstack ? 0 : 1];
       throw divergence;
     }
   }
@@ -236,6 +236,8 @@ bool Replayer::hold(const heddle_log_entry& call, std::span<const uint8_t> entry
       call.number == SYS_writev || saved_masks_.contains(call.task) ||
       !held_.hold(call, entry, number))
     return false;
+  // Early, but nothing asks for it before what is held has been run.
+  process->second->signals.follow(entry);
   process->second->outputs.called(call.number, std::to_array(call.arguments), call.result);
   return true;
 }

@@ -25,8 +25,9 @@ std::optional<uint32_t> entry_size(std::span<const uint8_t> bytes) {
     if (at + sizeof effect > entry.size) return std::nullopt;
     std::memcpy(&effect, bytes.data() + at, sizeof effect);
     at += heddle_effect_size(effect.size);
-    if (effect.kind != (effect.size == 0 ? HEDDLE_EFFECT_GIVEN : HEDDLE_EFFECT_WRITTEN))
-      return std::nullopt;
+    const bool bytes_follow =
+        effect.kind == HEDDLE_EFFECT_WRITTEN || effect.kind == HEDDLE_EFFECT_TAKEN;
+    if (effect.size == 0 ? effect.kind != HEDDLE_EFFECT_GIVEN : !bytes_follow) return std::nullopt;
   }
   if (at != entry.size) return std::nullopt;
   return entry.size;

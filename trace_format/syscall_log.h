@@ -31,6 +31,8 @@ enum {
   HEDDLE_EFFECT_WRITTEN = 0,
   /* No memory: `address` is heddle_given() of the bytes that the call took, `size` is 0. */
   HEDDLE_EFFECT_GIVEN = 3,
+  /* Memory that the call took, as it was before: what the call changed follows from it. */
+  HEDDLE_EFFECT_TAKEN = 4,
   /* Replay only. */
   HEDDLE_EFFECT_SHOWN = 1,     /* taken from the guest's memory when the call is answered */
   HEDDLE_EFFECT_REGISTERS = 2, /* no memory: the registers at the call, as heddle::Registers */
@@ -48,7 +50,8 @@ struct heddle_log {
       first_event; /* recording: the number of the first entry's event; the next one's follows */
   uint64_t in_use; /* recording: bytes from the first log to the one in use; in the first */
   uint64_t calls;  /* recording: entries; may be one ahead of `used` while one is committed */
-  uint64_t reserved[9];
+  uint64_t taken;  /* recording: entries with HEDDLE_EFFECT_TAKEN; likewise */
+  uint64_t reserved[8];
 };
 /* The entries follow the header. */
 

@@ -171,19 +171,9 @@ std::optional<SyscallAnswer> Signals::call(const SyscallRequest& request, const 
     return 0;
   };
   std::vector<MemoryEffect> effects;
+  if (const auto result = state_.call(request.number, task, a, 0, memory, &effects))
+    return done(*result, std::move(effects));
   switch (request.number) {
-    case SYS_rt_sigaction: {
-      const auto result = state_.rt_sigaction(a, memory, &effects);
-      return done(result, std::move(effects));
-    }
-    case SYS_rt_sigprocmask: {
-      const auto result = state_.rt_sigprocmask(task, a, memory, &effects);
-      return done(result, std::move(effects));
-    }
-    case SYS_sigaltstack: {
-      const auto result = state_.sigaltstack(task, a, 0, memory, &effects);
-      return done(result, std::move(effects));
-    }
     case SYS_rt_sigreturn:
       return of_kind(SyscallAnswer::Kind::sigreturn);
     case SYS_rt_sigpending:

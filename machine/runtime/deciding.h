@@ -423,7 +423,7 @@ INLINE struct decision plain(struct heddle_task_state* state, const struct heddl
 /* What the clock showed is written when the call is answered. */
 INLINE struct decision read_clock(struct heddle_task_state* state, int failed) {
   if (failed) return execute();
-  state->planned.has_clock = 1;
+  state->planned.answer_size = 16; /* struct timespec, struct timeval */
   return (struct decision){kAnswer, 0};
 }
 
@@ -437,7 +437,7 @@ INLINE struct decision clock(struct heddle_task_state* state) {
   plan(state, state->saved[RSI], 16, HEDDLE_EXTENT_FIXED, 0);
   int (*read)(int64_t, uint64_t*) = data_of(state)->clock_gettime;
   if (!read || id > kBoot || !(kRead >> id & 1) || state->planned.count == 0) return execute();
-  return read_clock(state, read((int64_t)id, state->planned.clock));
+  return read_clock(state, read((int64_t)id, state->planned.answer));
 }
 
 INLINE struct decision time_of_day(struct heddle_task_state* state) {
@@ -445,7 +445,7 @@ INLINE struct decision time_of_day(struct heddle_task_state* state) {
   plan(state, state->saved[RSI], 8, HEDDLE_EXTENT_FIXED, 0);
   int (*read)(uint64_t*, void*) = data_of(state)->gettimeofday;
   if (!read || state->saved[RDI] == 0 || state->saved[RSI] != 0) return execute();
-  return read_clock(state, read(state->planned.clock, 0));
+  return read_clock(state, read(state->planned.answer, 0));
 }
 
 /* Is the call to be made again by the supervisor? */

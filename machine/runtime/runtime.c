@@ -9,6 +9,7 @@
  * numbers and structures are those of Linux's uapi/asm/unistd_64.h, linux/futex.h, linux/time.h. */
 #include "machine/runtime/deciding.h"
 #include "machine/runtime/plain_memory.h"
+#include "machine/runtime/signal_calls.h"
 #include "machine/runtime/task_state.h"
 #include "trace_format/syscall_log.h"
 
@@ -115,7 +116,8 @@ INLINE struct decision decide(struct heddle_task_state* state) {
   for (unsigned i = 0; i < 6; ++i) state->call[1 + i] = argument(state, i);
   state->planned.count = 0;
   state->planned.retry = 0;
-  state->planned.has_clock = 0;
+  state->planned.answer_size = 0;
+  state->planned.taken_size = 0;
   if (served->forgets != 0) {
     const uint64_t descriptor = argument(state, served->forgets - 1u);
     if (descriptor >= HEDDLE_DESCRIPTORS) return decline();
@@ -169,6 +171,12 @@ INLINE struct decision decide(struct heddle_task_state* state) {
       return clock(state);
     case HEDDLE_TIME_OF_DAY:
       return time_of_day(state);
+    case HEDDLE_SIGACTION:
+      return set_action(state);
+    case HEDDLE_SIGPROCMASK:
+      return change_mask(state);
+    case HEDDLE_SIGALTSTACK:
+      return change_stack(state);
     default:
       return decline();
   }
@@ -180,7 +188,8 @@ INLINE struct decision record(struct heddle_task_state* state, const struct hedd
   state->planned.left = HEDDLE_LEFT_KIND;
   const struct decision decision = decide(state);
   if (decision.act == kDecline) return decision;
-  uint64_t size = sizeof(struct heddle_log_entry) + sizeof(struct heddle_log_effect);
+  uint64_t size = sizeof(struct heddle_log_entry) + 2 * sizeof(struct heddle_log_effect) +
+                  state->planned.taken_size;
   for (uint32_t i = 0; i < state->planned.count; ++i)
     size += sizeof(struct heddle_log_effect) + 8 + state->planned.effects[i].room;
   if (size > log->capacity - (uint32_t)log->used) {
@@ -211,6 +220,13 @@ INLINE uint64_t given(const struct heddle_task_state* state, int64_t result) {
   return heddle_given((const uint8_t*)argument(state, 1), (uint64_t)result);
 }
 
+/* Of 8 bytes and more. */
+INLINE int same(const uint8_t* bytes, const uint8_t* guest, uint64_t size) {
+  for (uint64_t i = 0; i + 8 <= size; i += 8)
+    if (*(const uint64_t*)(bytes + i) != *(const volatile uint64_t*)(guest + i)) return 0;
+  return 1;
+}
+
 INLINE struct decision replay(struct heddle_task_state* state, struct heddle_log* log) {
   state->planned.performs = 0;
   if (log->served >= (uint32_t)log->used) return decline();
@@ -230,6 +246,8 @@ INLINE struct decision replay(struct heddle_task_state* state, struct heddle_log
     else if (effect->kind == HEDDLE_EFFECT_WRITTEN)
       copy(guest, bytes, effect->size);
     else if (effect->kind == HEDDLE_EFFECT_GIVEN && effect->address != given(state, entry->result))
+      return decline();
+    else if (effect->kind == HEDDLE_EFFECT_TAKEN && !same(bytes, guest, effect->size))
       return decline();
     effect = (struct heddle_log_effect*)((uint8_t*)effect + heddle_effect_size(effect->size));
   }
@@ -275,6 +293,14 @@ INLINE void log_effects(const struct heddle_task_state* state, struct heddle_log
   uint64_t left = entry->result < 0 ? 0 : (uint64_t)entry->result;
   const uint32_t planned = entry->result < 0 ? 0 : state->planned.count;
   uint32_t effects = 0;
+  if (state->planned.taken_size != 0) {
+    struct heddle_log_effect* logged = (struct heddle_log_effect*)at;
+    at += heddle_effect_size((uint32_t)state->planned.taken_size);
+    logged->address = state->planned.taken_at;
+    store_pair(&logged->size, state->planned.taken_size, HEDDLE_EFFECT_TAKEN);
+    copy((uint8_t*)(logged + 1), (const uint8_t*)state->planned.taken, state->planned.taken_size);
+    ++effects;
+  }
   for (uint32_t i = 0; i < planned; ++i) {
     const struct heddle_planned_effect* effect = &state->planned.effects[i];
     const uint64_t size = written(effect, entry->result, left);
@@ -319,11 +345,13 @@ IN_ORDER struct commit heddle_runtime_finish(struct heddle_task_state* state, in
     store_pair(&entry->task, state->task, state->saved[RAX]);
     for (unsigned i = 0; i < 6; ++i) entry->arguments[i] = argument(state, i);
     entry->result = result;
-    if (state->planned.has_clock)
-      copy((uint8_t*)state->planned.effects[0].address, (const uint8_t*)state->planned.clock,
-           sizeof state->planned.clock);
+    if (result >= 0 && state->planned.answer_size != 0 && state->planned.count != 0)
+      copy((uint8_t*)state->planned.effects[0].address, (const uint8_t*)state->planned.answer,
+           state->planned.answer_size);
     log_effects(state, entry);
     follow_plain(state, result);
+    follow_signals(state, result);
+    log->taken += state->planned.taken_size != 0;
     entry->check = heddle_log_check(entry, log->first_event, used);
     ++log->calls;
     commit = (struct commit){heddle_log_count(used + entry->size), &log->used};

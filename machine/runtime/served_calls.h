@@ -30,6 +30,9 @@ enum heddle_family {
   HEDDLE_TIME_OF_DAY, /* struct timeval, struct timezone */
   HEDDLE_MMAP,        /* only what is plain: plain_memory.h */
   HEDDLE_PLAIN_MEMORY,
+  HEDDLE_SIGACTION, /* signal_calls.h */
+  HEDDLE_SIGPROCMASK,
+  HEDDLE_SIGALTSTACK,
 };
 
 /* Memory that a HEDDLE_PLAIN call writes where it succeeds. */

@@ -29,17 +29,24 @@ struct heddle_planned_call {
   uint32_t count; /* of effects */
   uint32_t retry; /* enum heddle_retry: results that leave the call to the supervisor */
   struct heddle_planned_effect effects[HEDDLE_PLANNED_EFFECTS];
-  uint64_t part[2];    /* struct iovec */
-  uint64_t message[7]; /* struct msghdr */
-  uint64_t clock[2];   /* what a call that is answered writes as its first effect, where */
-  uint64_t has_clock;  /* this is not 0 */
-  uint64_t expected;   /* replay: what a call that is performed again returns, where */
-  uint64_t performs;   /* this is not 0 */
+  uint64_t part[2];     /* struct iovec */
+  uint64_t message[7];  /* struct msghdr */
+  uint64_t answer[3];   /* what a call that the runtime answers writes as its first effect: */
+  uint64_t answer_size; /* so many bytes */
+  uint64_t taken[4];    /* what the call takes, where it is logged, */
+  uint64_t taken_at;    /* from where, */
+  uint64_t taken_size;  /* and how many bytes */
+  uint64_t signals[3];  /* the mask (the first) or the alternate stack after it */
+  uint64_t expected;    /* replay: what a call that is performed again returns, where */
+  uint64_t performs;    /* this is not 0 */
 };
 
 struct heddle_task_state {
   uint64_t self;           /* 0x00 address of this structure */
-  uint64_t unused[6];      /* 0x08 */
+  uint64_t signals;        /* 0x08 recording: whether the runtime may serve calls on signals */
+  uint64_t blocked;        /* 0x10 then: the guest's signal mask */
+  uint64_t stack[3];       /* 0x18 then: its alternate stack, as stack_t */
+  uint64_t unused;         /* 0x30 */
   uint64_t points_left;    /* 0x38 explore mode: access points until the point exit; taken at 0 */
   uint64_t split_value;    /* 0x40 what a split read-modify-write loaded, zero-extended */
   uint64_t access_next;    /* 0x48 analysis mode: where the next access entry goes */

@@ -16,9 +16,9 @@ struct Row {
   uint8_t forgets = 0;  // heddle_served::forgets
 };
 
-// Calls that neither wait nor change what heddle keeps: code, files that show in memory, signals,
-// tasks (of the heap's end nothing is kept). Of those that may do so, the cases that do not:
-// deciding.h and plain_memory.h tell them apart.
+// Calls that neither wait nor change what heddle keeps: code, files that show in memory, tasks (of
+// the heap's end nothing is kept); of signals, what the log lets it follow. Of those that may do
+// so, the cases that do not: deciding.h, plain_memory.h and signal_calls.h tell them apart.
 constexpr Row kRows[] = {
     {SYS_read, HEDDLE_READ},
     {SYS_write, HEDDLE_WRITE},
@@ -33,6 +33,8 @@ constexpr Row kRows[] = {
     {SYS_mprotect, HEDDLE_PLAIN_MEMORY},
     {SYS_munmap, HEDDLE_PLAIN_MEMORY},
     {SYS_brk, HEDDLE_PLAIN},
+    {SYS_rt_sigaction, HEDDLE_SIGACTION},
+    {SYS_rt_sigprocmask, HEDDLE_SIGPROCMASK},
     {SYS_ioctl, HEDDLE_IOCTL},
     {SYS_pread64, HEDDLE_PREAD},
     {SYS_pwrite64, HEDDLE_PWRITE},
@@ -89,6 +91,7 @@ constexpr Row kRows[] = {
     {SYS_statfs, HEDDLE_PLAIN},
     {SYS_fstatfs, HEDDLE_PLAIN},
     {SYS_gettid, HEDDLE_PLAIN},
+    {SYS_sigaltstack, HEDDLE_SIGALTSTACK},
     {SYS_getxattr, HEDDLE_PLAIN},
     {SYS_lgetxattr, HEDDLE_PLAIN},
     {SYS_fgetxattr, HEDDLE_PLAIN},

@@ -117,6 +117,14 @@ void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t po
   cache_->begin(process_.shared_memory());
   state.task = context.task;
   state.calls_left = calls_;
+  state.signals = signals_.has_value();
+  if (signals_) {
+    const auto& stack = signals_->stack;
+    state.blocked = signals_->blocked;
+    state.stack[0] = stack.sp;
+    state.stack[1] = static_cast<uint32_t>(stack.flags);
+    state.stack[2] = stack.size;
+  }
   grant(hot(), context.ticks, budget, cache_->options().fast);
   state.points_left = points;
   state.split_value = context.split_value;

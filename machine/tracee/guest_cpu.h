@@ -4,6 +4,7 @@
 #include "machine/tracee/code_cache.h"
 #include "machine/tracee/exit.h"
 #include "machine/tracee/host_process.h"
+#include "machine/tracee/signal_state.h"
 #include "machine/tracee/task_context.h"
 
 namespace heddle {
@@ -59,6 +60,9 @@ class GuestCpu {
   // How many calls the runtime may serve in a run of this task from the next start() on, where it
   // records. None at first.
   void grant_calls(uint64_t calls) { calls_ = calls; }
+  // The same for calls on the task's signals, of which this is what it has now; nothing: the
+  // supervisor makes them.
+  void grant_signals(const std::optional<TaskSignals>& now) { signals_ = now; }
   // After point and hook exits: go on from just there without leaving at the same point again.
   void resume_here(Ticks budget, uint64_t points = kUnlimited);
   // After log_full: the log's contents were taken.
@@ -99,6 +103,7 @@ class GuestCpu {
   HostThread thread_;
   uint64_t state_;
   uint64_t calls_ = 0;
+  std::optional<TaskSignals> signals_;
   uint64_t started_at_ = 0;  // host address, and the task's ticks then
   int64_t started_ticks_ = 0;
   std::optional<translator::Stop> exact_;  // of the throw-away translation that runs

@@ -57,6 +57,13 @@ uint64_t HostThread::event_message() const {
   return message;
 }
 
+uint64_t HostThread::signal_mask() const {
+  uint64_t mask = 0;
+  if (ptrace(static_cast<__ptrace_request>(PTRACE_GETSIGMASK), tid_, sizeof mask, &mask) != 0)
+    fail("reading the signal mask", tid_);
+  return mask;
+}
+
 void HostThread::set_signal_mask(uint64_t mask) {
   if (ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), tid_, sizeof mask, &mask) != 0)
     fail("setting the signal mask", tid_);

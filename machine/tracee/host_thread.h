@@ -38,6 +38,7 @@ class HostThread {
   void set_extended_state(const RawExtendedState& state);
   siginfo_t signal_info() const;
   uint64_t event_message() const;
+  uint64_t signal_mask() const;
   void set_signal_mask(uint64_t mask);
 
   // Lets the thread run, delivering `signal` (0: none).

@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <cstring>
+#include <stdexcept>
+#include <string>
 
 namespace heddle {
 namespace {
@@ -32,6 +35,32 @@ MemoryEffect effect(uint64_t address, const T& value) {
   std::memcpy(e.bytes.data(), &value, sizeof value);
   return e;
 }
+
+// What an entry of the log says that its call took.
+class TakenMemory : public GuestMemory {
+ public:
+  explicit TakenMemory(std::span<const uint8_t> entry) : entry_(entry) {}
+  size_t read(uint64_t address, std::span<uint8_t> out) const override {
+    heddle_log_entry entry;
+    std::memcpy(&entry, entry_.data(), sizeof entry);
+    size_t at = sizeof entry;
+    for (uint32_t i = 0; i < entry.effects; ++i) {
+      heddle_log_effect effect;
+      std::memcpy(&effect, entry_.data() + at, sizeof effect);
+      if (effect.kind == HEDDLE_EFFECT_TAKEN && effect.address == address &&
+          effect.size >= out.size()) {
+        std::memcpy(out.data(), entry_.data() + at + sizeof effect, out.size());
+        return out.size();
+      }
+      at += heddle_effect_size(effect.size);
+    }
+    return 0;
+  }
+  bool write(uint64_t, std::span<const uint8_t>) override { return false; }
+
+ private:
+  std::span<const uint8_t> entry_;
+};
 
 std::deque<SignalInfo>::iterator first_deliverable(std::deque<SignalInfo>& queue, uint64_t mask) {
   auto best = queue.end();
@@ -166,6 +195,40 @@ bool SignalState::deliverable(TaskId task) const {
   return std::ranges::any_of(own.pending, open) || std::ranges::any_of(shared_, open);
 }
 
+bool SignalState::has_call(uint64_t number) {
+  return number == SYS_rt_sigaction || number == SYS_rt_sigprocmask || number == SYS_sigaltstack;
+}
+
+std::optional<int64_t> SignalState::call(uint64_t number, TaskId task,
+                                         const std::array<uint64_t, 6>& arguments, uint64_t rsp,
+                                         const GuestMemory& memory,
+                                         std::vector<MemoryEffect>* effects) {
+  switch (number) {
+    case SYS_rt_sigaction:
+      return rt_sigaction(arguments, memory, effects);
+    case SYS_rt_sigprocmask:
+      return rt_sigprocmask(task, arguments, memory, effects);
+    case SYS_sigaltstack:
+      return sigaltstack(task, arguments, rsp, memory, effects);
+    default:
+      return std::nullopt;
+  }
+}
+
+void SignalState::follow(std::span<const uint8_t> bytes) {
+  heddle_log_entry entry;
+  std::memcpy(&entry, bytes.data(), sizeof entry);
+  if (entry.result != 0) return;
+  std::vector<MemoryEffect> written;
+  // It was allowed, so the stack that rsp was on is not the alternate one.
+  const auto result = call(entry.number, entry.task, std::to_array(entry.arguments), 0,
+                           TakenMemory(bytes), &written);
+  if (result && *result != entry.result)
+    throw std::logic_error("task " + std::to_string(entry.task) + ": system call " +
+                           std::to_string(entry.number) + " on its signals was logged with " +
+                           std::to_string(entry.result) + ", and gives " + std::to_string(*result));
+}
+
 int64_t SignalState::rt_sigaction(const std::array<uint64_t, 6>& a, const GuestMemory& memory,
                                   std::vector<MemoryEffect>* effects) {
   const auto signal = static_cast<int>(a[0]);
@@ -197,7 +260,7 @@ int64_t SignalState::rt_sigprocmask(TaskId task, const std::array<uint64_t, 6>& 
   if (a[1] != 0) {
     const auto set = memory.load<uint64_t>(a[1]);
     if (!set) return -EFAULT;
-    switch (a[0]) {
+    switch (static_cast<int>(a[0])) {
       case SIG_BLOCK:
         set_mask(task, old | *set);
         break;

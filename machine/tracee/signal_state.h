@@ -6,10 +6,12 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "machine/guest_memory.h"
 #include "trace_format/event.h"
+#include "trace_format/syscall_log.h"
 
 namespace heddle {
 
@@ -43,6 +45,12 @@ struct LastFault {
   uint64_t trap = 0;     // exception vector
   uint64_t error = 0;    // its error code
   uint64_t address = 0;  // of the last page fault
+};
+
+// What the runtime is told of a task's signals (machine/runtime/signal_calls.h).
+struct TaskSignals {
+  uint64_t blocked = 0;
+  AlternateStack stack;
 };
 
 class SignalState {
@@ -91,7 +99,16 @@ class SignalState {
   // All that was posted and not taken: the task's own, or (task 0) the process's.
   const std::deque<SignalInfo>& pending(TaskId task) const;
 
-  // The system calls on this state; the result, and what the kernel would write.
+  // rt_sigaction, rt_sigprocmask and sigaltstack.
+  static bool has_call(uint64_t number);
+  // One of them: the result, and what the kernel would write. Nothing for another call.
+  std::optional<int64_t> call(uint64_t number, TaskId task,
+                              const std::array<uint64_t, 6>& arguments, uint64_t rsp,
+                              const GuestMemory& memory, std::vector<MemoryEffect>* effects);
+  // The same for one that the runtime has made: a whole entry of the log.
+  void follow(std::span<const uint8_t> entry);
+
+ private:
   int64_t rt_sigaction(const std::array<uint64_t, 6>& arguments, const GuestMemory& memory,
                        std::vector<MemoryEffect>* effects);
   int64_t rt_sigprocmask(TaskId task, const std::array<uint64_t, 6>& arguments,
@@ -99,7 +116,6 @@ class SignalState {
   int64_t sigaltstack(TaskId task, const std::array<uint64_t, 6>& arguments, uint64_t rsp,
                       const GuestMemory& memory, std::vector<MemoryEffect>* effects);
 
- private:
   struct PerTask {
     uint64_t mask = 0;
     AlternateStack stack;

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <stdexcept>
 #include <system_error>
+#include <utility>
 
 #include "trace_format/logged_calls.h"
 
@@ -90,8 +91,18 @@ std::span<const uint8_t> SyscallLog::entries() const {
   return {reinterpret_cast<const uint8_t*>(log_ + 1), used};
 }
 
+std::span<const uint8_t> SyscallLog::changes() {
+  const auto all = entries();
+  const auto begin = std::exchange(followed_, all.size());
+  if (std::exchange(changes_, log_->taken) == log_->taken) return {};
+  return all.subspan(begin);
+}
+
 void SyscallLog::clear(uint64_t first_event) {
   log_->calls = 0;
+  log_->taken = 0;
+  changes_ = 0;
+  followed_ = 0;
   __atomic_store_n(&log_->used, heddle_log_count(0), __ATOMIC_RELEASE);
   log_->first_event = first_event;
 }

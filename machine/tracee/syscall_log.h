@@ -30,6 +30,9 @@ class SyscallLog {
   std::span<const uint8_t> entries() const;
   // How many they are, as the runtime says.
   uint64_t count() const { return log_->calls; }
+  // The entries since the last call of this, where there are some among them whose call changed
+  // what the supervisor keeps (HEDDLE_EFFECT_TAKEN); otherwise none.
+  std::span<const uint8_t> changes();
   // Empties it; the next entry is going to be the event of that number.
   void clear(uint64_t first_event);
   // The other log is in use from now on, and empty. Its entries must be in the trace. The thread of
@@ -41,6 +44,8 @@ class SyscallLog {
   heddle_log* first_ = nullptr;
   heddle_log* log_ = nullptr;  // the one in use
   bool turned_ = false;
+  uint64_t changes_ = 0;  // entries that changes() has given...
+  size_t followed_ = 0;   // ... and where it will go on
 };
 
 }  // namespace heddle

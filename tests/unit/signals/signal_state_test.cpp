@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include <cstring>
 
@@ -31,8 +32,8 @@ class State : public testing::Test {
  protected:
   void SetUp() override { state.add_task(1, 0); }
   int64_t action(int signal, SignalAction wanted) {
-    return state.rt_sigaction({static_cast<uint64_t>(signal), pointer(&wanted), 0, 8}, memory,
-                              &effects);
+    return *state.call(SYS_rt_sigaction, 1, {static_cast<uint64_t>(signal), pointer(&wanted), 0, 8},
+                       0, memory, &effects);
   }
   SignalState state;
   OwnMemory memory;
@@ -84,7 +85,7 @@ TEST_F(State, AlternateStacks) {
   stack_t old{};
   for (const auto& [rsp, flags] : {std::pair{sp + 100, int{SS_ONSTACK}}, std::pair{sp, 0}}) {
     effects.clear();
-    EXPECT_EQ(state.sigaltstack(1, {0, pointer(&old)}, rsp, memory, &effects), 0);
+    EXPECT_EQ(state.call(SYS_sigaltstack, 1, {0, pointer(&old)}, rsp, memory, &effects), 0);
     ASSERT_EQ(effects.size(), 1u);
     std::memcpy(&old, effects[0].bytes.data(), sizeof old);
     EXPECT_EQ(old.ss_flags, flags);

@@ -422,5 +422,90 @@ TEST_F(ServedCalls, ConnectionsAreAcceptedWhereThatCannotWait) {
   EXPECT_EQ(call->effects[0].bytes.size(), 1u) << "no more than there was room for";
 }
 
+// Dispositions: the kernel's, but for those that are the machine's.
+TEST_F(ServedCalls, Dispositions) {
+  cpu_->grant_signals(TaskSignals{});
+  const SignalAction wanted{0x1234000, 0x04000000, 0x5678, 1};
+  process_.memory().store(kWord, wanted);
+  auto call = serve(SYS_rt_sigaction, {SIGUSR1, kWord, kBuffer, 8, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->effects.at(0).bytes, std::vector<uint8_t>(32, 0));
+  SignalState state;
+  state.add_task(7, 0);
+  state.follow(log_->entries());
+  EXPECT_EQ(state.action(SIGUSR1).handler, wanted.handler);
+  EXPECT_EQ(log_->changes().size(), log_->entries().size());
+  EXPECT_TRUE(log_->changes().empty());
+  call = serve(SYS_rt_sigaction, {SIGUSR1, 0, kBuffer, 8, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(std::memcmp(call->effects.at(0).bytes.data(), &wanted, sizeof wanted), 0);
+  EXPECT_TRUE(log_->changes().empty());
+  for (const uint64_t signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP})
+    EXPECT_FALSE(serve(SYS_rt_sigaction, {signal, 0, kBuffer, 8, 0, 0})) << signal;
+  EXPECT_FALSE(serve(SYS_rt_sigaction, {SIGKILL, kWord, 0, 8, 0, 0}));
+  EXPECT_FALSE(serve(SYS_rt_sigaction, {0, 0, kBuffer, 8, 0, 0}));
+  EXPECT_FALSE(serve(SYS_rt_sigaction, {65, 0, kBuffer, 8, 0, 0}));
+  EXPECT_FALSE(serve(SYS_rt_sigaction, {SIGUSR1, kNowhere, 0, 8, 0, 0}));
+  cpu_->grant_signals(std::nullopt);
+  EXPECT_FALSE(serve(SYS_rt_sigaction, {SIGUSR1, 0, kBuffer, 8, 0, 0}));
+}
+
+// The mask that is asked for is the guest's; the kernel never blocks what instructions raise.
+TEST_F(ServedCalls, SignalMasks) {
+  const auto bit = [](int signal) { return uint64_t{1} << (signal - 1); };
+  const uint64_t before = bit(SIGUSR1) | bit(SIGSEGV), kernels = process_.thread().signal_mask();
+  cpu_->grant_signals(TaskSignals{before, {}});
+  const auto read = [&](const event::Syscall& call) {
+    uint64_t mask = 0;
+    if (call.effects.size() == 1 && call.effects[0].bytes.size() == sizeof mask)
+      std::memcpy(&mask, call.effects[0].bytes.data(), sizeof mask);
+    return mask;
+  };
+  auto call = serve(SYS_rt_sigprocmask, {SIG_BLOCK, 0, kBuffer, 8, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(read(*call), before);
+  EXPECT_EQ(process_.thread().signal_mask(), kernels);
+  process_.memory().store<uint64_t>(kWord, ~uint64_t{0});
+  call = serve(SYS_rt_sigprocmask, {SIG_SETMASK, kWord, kBuffer, 8, 0, 0});
+  ASSERT_TRUE(call);
+  EXPECT_EQ(read(*call), before);
+  const uint64_t all = ~(bit(SIGKILL) | bit(SIGSTOP));
+  EXPECT_EQ(state().blocked, all);
+  EXPECT_EQ(process_.thread().signal_mask(),
+            all & ~(bit(SIGSEGV) | bit(SIGBUS) | bit(SIGFPE) | bit(SIGILL) | bit(SIGTRAP)));
+  SignalState followed;
+  followed.add_task(7, 0);
+  followed.follow(log_->entries());
+  EXPECT_EQ(followed.mask(7), all);
+  EXPECT_FALSE(serve(SYS_rt_sigprocmask, {3, kWord, 0, 8, 0, 0}));
+  EXPECT_FALSE(serve(SYS_rt_sigprocmask, {SIG_BLOCK, kNowhere, 0, 8, 0, 0}));
+  EXPECT_FALSE(serve(SYS_rt_sigprocmask, {SIG_BLOCK, kWord, kNowhere, 8, 0, 0}));
+  EXPECT_FALSE(serve(SYS_rt_sigprocmask, {SIG_BLOCK, kWord, 0, 4, 0, 0}));
+}
+
+TEST_F(ServedCalls, AlternateStacks) {
+  const AlternateStack before{kStackTop - 4096, 0, 8192};  // the guest is on it
+  cpu_->grant_signals(TaskSignals{0, before});
+  auto call = serve(SYS_sigaltstack, {0, kBuffer, 0, 0, 0, 0});
+  ASSERT_TRUE(call);
+  stack_t old{};
+  ASSERT_EQ(call->effects.at(0).bytes.size(), sizeof old);
+  std::memcpy(&old, call->effects[0].bytes.data(), sizeof old);
+  EXPECT_EQ(old.ss_flags, SS_ONSTACK);
+  EXPECT_EQ(old.ss_size, before.size);
+  const stack_t wanted{reinterpret_cast<void*>(0x1000), 0, 4096}, small{nullptr, 0, 100};
+  process_.memory().store(kWord, wanted);
+  EXPECT_FALSE(serve(SYS_sigaltstack, {kWord, 0, 0, 0, 0, 0}));
+  cpu_->grant_signals(TaskSignals{});
+  ASSERT_TRUE(serve(SYS_sigaltstack, {kWord, kBuffer, 0, 0, 0, 0}));
+  EXPECT_EQ(state().stack[2], 4096u);
+  SignalState followed;
+  followed.add_task(7, 0);
+  followed.follow(log_->entries());
+  EXPECT_EQ(followed.alternate_stack(7), (AlternateStack{0x1000, 0, 4096}));
+  process_.memory().store(kWord, small);
+  EXPECT_FALSE(serve(SYS_sigaltstack, {kWord, 0, 0, 0, 0, 0}));
+}
+
 }  // namespace
 }  // namespace heddle
