@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
+#include <tuple>
 
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/origins.h"
@@ -50,11 +51,13 @@ CodeCache::~CodeCache() {
   size_t fresh = 0;
   for (const auto& blocks : blocks_) fresh += blocks.size();
   if (kept_in_.empty() || fresh < kWorthSaving || (saved_ && fresh * 100 < saved_->size())) return;
-  try {
-    SavedTranslations::write(kept_in_, *this);
-  } catch (const std::exception&) {
-    // Out of memory, say: the next run translates again.
-  }
+  if (!SavedTranslations::write_apart(kept_in_, *this)) return;
+  // Freeing this would copy every page of it that the writing process shares. This one ends soon.
+  auto contents = std::make_tuple(std::move(blocks_), std::move(storage_), std::move(by_entry_),
+                                  std::move(pages_), std::move(incoming_), std::move(pads_),
+                                  std::move(code_pages_));
+  static auto* const left = new std::deque<decltype(contents)>;
+  left->push_back(std::move(contents));
 }
 
 void CodeCache::keep_in(std::filesystem::path file, HostProcess& process) {
@@ -84,6 +87,23 @@ void CodeCache::patch(uint64_t field, uint64_t target) {
   if (displacement != static_cast<int32_t>(displacement)) return;
   const auto value = static_cast<int32_t>(displacement);
   code_->write(field, {reinterpret_cast<const uint8_t*>(&value), sizeof value});
+}
+
+// While the guest may be there: it jumps as before or as after where one store of an aligned word
+// is all (AMD64 manual, volume 2, 7.6.1; Intel's processors do so too). False: it is not.
+bool CodeCache::patch_running(uint64_t field, uint64_t target) {
+  constexpr uint64_t kWord = sizeof(uint64_t);
+  const uint64_t word = field & ~(kWord - 1), shift = 8 * (field - word);
+  const auto displacement = static_cast<int64_t>(target - (field + 4));
+  if (shift > 32 || displacement != static_cast<int32_t>(displacement)) return false;
+  for (size_t i = 0; i < layout::kArenas.size(); ++i) {
+    if (!layout::kArenas[i].contains(word)) continue;
+    if (word < code_->own_end[i]) return false;  // many copies
+    std::atomic_ref code(*reinterpret_cast<uint64_t*>(writable(word)));
+    const uint64_t value = uint64_t{static_cast<uint32_t>(displacement)} << shift;
+    code.store((code.load() & ~(uint64_t{0xffff'ffff} << shift)) | value);
+  }
+  return true;
 }
 
 PageSource CodeCache::source(const GuestMemory& memory) {
@@ -162,18 +182,26 @@ void CodeCache::know(uint64_t key, BlockEntry entry) {
     pages_[page].push_back(key);
   const auto in = incoming_.find(key);
   if (in == incoming_.end()) return;
+  // A new block's own are written before it can be reached.
+  const bool fresh = entry.offset == block.entry;
+  const auto own = [&](const Incoming& link) {
+    return fresh && link.field - block.host < block.size;
+  };
+  for (const auto& link : in->second)
+    if (own(link)) patch(link.field, entry.address());
   for (const auto& link : in->second) {
-    if (ahead_now_)
-      unlinked_.emplace_back(link.field, entry.address());  // the guest may be there
-    else
+    if (own(link)) continue;
+    if (!ahead_now_)
       patch(link.field, entry.address());
+    else if (!patch_running(link.field, entry.address()))
+      unlinked_.emplace_back(link.field, entry.address());
   }
 }
 
 void CodeCache::adopt(const Block* block) {
-  know(entry_key(block->pc, block->lent), {block, block->entry});
   for (const auto& split : block->splits) splits_[split.pc] = block->host + split.offset;
   add_links(block);
+  know(entry_key(block->pc, block->lent), {block, block->entry});
   if (block->pad) add_pad(block->pc, block->host, block->landing);
 }
 

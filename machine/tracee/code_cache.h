@@ -135,6 +135,7 @@ class CodeCache final : private translator::KnownEntries {
   void remove_pad(uint64_t pc);
   bool has_pad(uint64_t pc, bool returns) const;
   void patch(uint64_t field, uint64_t target);
+  bool patch_running(uint64_t field, uint64_t target);
   void store(uint64_t host, uint64_t value);
   uint8_t* writable(uint64_t host) const;
   uint64_t host_address(uint64_t low) const;  // whose low half it is; 0: none

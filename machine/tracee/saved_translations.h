@@ -47,8 +47,11 @@ class SavedTranslations {
   static std::unique_ptr<SavedTranslations> read(const std::string& path,
                                                  const translator::Options& options,
                                                  HostProcess& process);
-  // Writes the cache's translations in place of what is at `path`; false where that failed.
-  static bool write(const std::string& path, const CodeCache& cache);
+  // Has a process of its own, for which nobody waits, write the cache's translations in place of
+  // what is at `path`. It may be killed: `path` is replaced at once or not at all, and until then
+  // there is a file of that name with ".new" behind it. Nothing is written while another process
+  // does. True: that process shares this one's memory until it is done.
+  static bool write_apart(const std::string& path, const CodeCache& cache);
 
   ~SavedTranslations();
   SavedTranslations(const SavedTranslations&) = delete;
@@ -85,6 +88,8 @@ class SavedTranslations {
   struct File;
   enum class State : uint8_t { unknown, in_use, out_of_use };
   SavedTranslations() = default;
+  static void write(const std::string& path, const std::string& fresh, int fd,
+                    const CodeCache& cache);
   const Block* block(uint32_t index);
 
   std::shared_ptr<const File> file_;

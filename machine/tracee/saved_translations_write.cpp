@@ -1,9 +1,15 @@
 // Writing translations to a file: which blocks are worth keeping, and what leads where in them.
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <map>
 #include <set>
@@ -75,8 +81,8 @@ bool is_wasted(const std::array<uint64_t, kArenas>& used, const std::vector<cons
 
 }  // namespace
 
-bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
-  if (own_build() == 0) return true;
+void SavedTranslations::write(const std::string& path, const std::string& fresh, int fd,
+                              const CodeCache& cache) {
   // What leads where: pads by their host addresses, entries by their keys.
   std::vector<const Block*> candidates;
   std::set<uint64_t> pads;
@@ -128,8 +134,9 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   std::unordered_map<uint64_t, uint32_t> index;  // in kept, by host address
   for (uint32_t i = 0; i < kept.size(); ++i) index[kept[i]->host] = i;
   if (is_wasted(cache.next_, kept)) {
-    std::filesystem::remove(path);
-    return true;
+    unlink(path.c_str());
+    unlink(fresh.c_str());
+    return;
   }
 
   Header header{};
@@ -259,14 +266,69 @@ bool SavedTranslations::write(const std::string& path, const CodeCache& cache) {
   header.checksum = XXH3_64bits(data.data() + kChecked, data.size() - kChecked);
   std::memcpy(data.data(), &header, sizeof header);
 
-  const std::string fresh = path + "." + std::to_string(getpid());
-  const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return false;
-  const bool written = ::write(fd, data.data(), data.size()) == static_cast<ssize_t>(data.size());
+  if (::write(fd, data.data(), data.size()) != static_cast<ssize_t>(data.size()) ||
+      rename(fresh.c_str(), path.c_str()) != 0)
+    unlink(fresh.c_str());
+}
+
+namespace {
+
+// The file that takes the place of another when it is complete, locked as long as it is written;
+// -1: another process writes it, or none can. What a killed one left is overwritten.
+int open_fresh(const std::string& fresh) {
+  const int fd = open(fresh.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return -1;
+  struct stat ours {
+  }, there{};
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &ours) == 0 &&
+      stat(fresh.c_str(), &there) == 0 && ours.st_ino == there.st_ino && ftruncate(fd, 0) == 0)
+    return fd;
   close(fd);
-  if (written && rename(fresh.c_str(), path.c_str()) == 0) return true;
-  unlink(fresh.c_str());
-  return false;
+  return -1;
+}
+
+// Nobody waits for this process, so it keeps nothing of its parent's open but `fd`, handles no signal
+// as it did, and is an ordinary one to the kernel. Returns the descriptor's number now.
+int stand_apart(int fd) {
+  constexpr int kKept = 3;
+  const int nothing = open("/dev/null", O_RDWR);
+  for (int i = 0; i < kKept; ++i) dup2(nothing, i);
+  dup2(fd, kKept);
+  close_range(kKept + 1, ~0u, 0);
+  for (int signal = 1; signal < SIGRTMIN; ++signal) std::signal(signal, SIG_DFL);
+  const sched_param none{};
+  sched_setscheduler(0, SCHED_OTHER, &none);
+  return kKept;
+}
+
+}  // namespace
+
+bool SavedTranslations::write_apart(const std::string& path, const CodeCache& cache) {
+  if (own_build() == 0) return false;
+  const std::string fresh = path + ".new";
+  const int fd = open_fresh(fresh);
+  if (fd < 0) return false;
+  const auto write_to = [&](int to) {
+    try {
+      write(path, fresh, to, cache);
+    } catch (const std::exception&) {
+      unlink(fresh.c_str());  // out of memory, say: the next run translates again
+    }
+  };
+  // A child's child, which is not this process's to wait for.
+  const pid_t child = fork();
+  if (child == 0) {
+    const pid_t writer = fork();
+    if (writer == 0) write_to(stand_apart(fd));
+    _exit(writer < 0 ? 1 : 0);
+  }
+  int status = 1;
+  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  const bool apart = child > 0 && status == 0;
+  if (!apart) write_to(fd);
+  close(fd);
+  return apart;
 }
 
 }  // namespace heddle

@@ -40,7 +40,21 @@ bool return_ticks(const CodeSource& source, uint64_t target) {
   return true;
 }
 
+// The displacement lies in one aligned word, so that it can be changed while the jump executes.
 void Block::link(uint64_t target) {
+  if (options_.fast) switch ((host_base_ + offset()) % 8) {
+      case 4:
+        bytes({0x0f, 0x1f, 0x00});
+        break;
+      case 5:
+        bytes({0x66, 0x90});
+        break;
+      case 6:
+        bytes({0x90});
+        break;
+      default:
+        break;
+    }
   bytes({0xe9, 0, 0, 0, 0});
   links_.push_back({offset() - 4, target, lent_, at_});
 }

@@ -2,6 +2,7 @@
 #include "machine/tracee/saved_translations.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -86,6 +87,7 @@ class SavedTranslationsTest : public testing::Test {
       for (size_t i = 0; i < fragments; ++i) cache.enter_once(kLibrary, code);
     }
     process.kill();
+    while (fs::exists(file_.string() + ".new")) usleep(1000);  // another process writes it
     return translated;
   }
 
