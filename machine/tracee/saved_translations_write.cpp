@@ -1,6 +1,5 @@
 // Writing translations to a file: which blocks are worth keeping, and what leads where in them.
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -287,8 +286,8 @@ int open_fresh(const std::string& fresh) {
   return -1;
 }
 
-// Nobody waits for this process, so it keeps nothing of its parent's open but `fd`, handles no signal
-// as it did, and is an ordinary one to the kernel. Returns the descriptor's number now.
+// Nobody waits for this process, so it keeps nothing of its parent's open but `fd`, handles no
+// signal as it did, and is an ordinary one to the kernel. Returns the descriptor's number now.
 int stand_apart(int fd) {
   constexpr int kKept = 3;
   const int nothing = open("/dev/null", O_RDWR);
@@ -296,8 +295,6 @@ int stand_apart(int fd) {
   dup2(fd, kKept);
   close_range(kKept + 1, ~0u, 0);
   for (int signal = 1; signal < SIGRTMIN; ++signal) std::signal(signal, SIG_DFL);
-  const sched_param none{};
-  sched_setscheduler(0, SCHED_OTHER, &none);
   return kKept;
 }
 
