@@ -47,6 +47,8 @@ TraceTail::TraceTail(const std::filesystem::path& file) {
   if (at == MAP_FAILED)
     throw std::system_error(code, std::generic_category(), "mapping " + file.string());
   bytes_ = static_cast<uint8_t*>(at);
+  // Or the first store would have the kernel read all of it, zeros, ahead.
+  madvise(bytes_, kSize, MADV_RANDOM);
   const Header header{kMagic, 0, {count(0), count(0)}};
   std::memcpy(bytes_, &header, sizeof header);
 }

@@ -22,6 +22,9 @@ namespace {
   throw std::system_error(error, std::generic_category(), "mapping " + path.string());
 }
 
+// Made present at once, which costs less than a fault at each page; most programs need no more.
+constexpr uint64_t kFirstPart = 0x1'0000;
+
 heddle_log* other(heddle_log* first, const heddle_log* log) {
   if (log != first) return first;
   return reinterpret_cast<heddle_log*>(reinterpret_cast<uint8_t*>(first) + SyscallLog::kSize);
@@ -40,6 +43,8 @@ SyscallLog::SyscallLog(HostProcess& process, const std::filesystem::path& file)
   const int code = error ? error : errno;
   close(fd);
   if (here == MAP_FAILED) refuse(path_, code);
+  // Or the first store would have the kernel read all of it, zeros, ahead.
+  madvise(here, 2 * kSize, MADV_RANDOM);
   first_ = static_cast<heddle_log*>(here);
   for (heddle_log* log : {other(first_, first_), first_}) {
     log_ = log;
@@ -66,13 +71,13 @@ bool SyscallLog::attach(HostProcess& process) {
   }
   if (remote < 0) refuse(path_, static_cast<int>(-remote));
   const auto descriptor = static_cast<uint64_t>(remote);
-  // All pages at once cost less than a fault at each. The other log's are for who needs it.
-  std::array<RemoteCall, 3> calls{
+  std::array<RemoteCall, 4> calls{
       {{SYS_mmap,
         {layout::kSyscallLog.start, 2 * kSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
          descriptor, 0},
         0},
-       {SYS_madvise, {layout::kSyscallLog.start, kSize, MADV_POPULATE_WRITE}, 0},
+       {SYS_madvise, {layout::kSyscallLog.start, 2 * kSize, MADV_RANDOM}, 0},
+       {SYS_madvise, {layout::kSyscallLog.start, kFirstPart, MADV_POPULATE_WRITE}, 0},
        {SYS_close, {descriptor}, 0}}};
   process.remote_syscalls(process.thread(), calls);
   if (calls[0].result < 0) refuse(path_, static_cast<int>(-calls[0].result));
