@@ -214,11 +214,11 @@ void add_record(CLI::App& app, int& status) {
   verb->add_option("--hash-every", options->recording.hash_every,
                    "Keep a hash of the state every so many ticks (slow; finds divergences)");
   verb->add_option("--cpu-features", options->recording.cpu_features,
-                   "Instruction sets that the program is shown: avx (all up to AVX2; AVX-512 is "
-                   "hidden) or sse")
+                   "Instruction sets that the program is shown: avx (all up to AVX2, the default; "
+                   "AVX-512 is hidden) or sse")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, CpuFeatures>{{"avx", CpuFeatures::avx}, {"sse", CpuFeatures::sse}}))
-      ->default_str("avx");
+      ->option_text("TEXT:{avx,sse}");
   verb->add_flag("-q,--quiet", options->quiet, "No summary line");
   verb->add_flag("--statistics", options->statistics, "Print how often the program was stopped");
   verb->add_option("command", options->command, "The program and its arguments, after --")

@@ -59,7 +59,7 @@ ModelState ModelState::fork(bool with_events) const {
 }
 
 ModelRun::ModelRun(ModelState& state, const CpuidTable& cpuid, RunLimits limits)
-    : s_(state), cpuid_(cpuid), limits_(limits) {}
+    : s_(state), cpuid_(cpuid), limits_(std::move(limits)) {}
 
 void ModelRun::add(EventBody body, TaskId task) {
   if (!limits_.keep_events) return;

@@ -313,6 +313,7 @@ std::vector<RaceCandidate> RaceDetector::collect(const Settled& settled,
   for (const auto& [key, pair] : all) by_order.push_back(&pair);
   std::ranges::sort(by_order, {}, &Pair::order);
   std::vector<RaceCandidate> candidates;
+  candidates.reserve(by_order.size());
   for (const Pair* pair : by_order) candidates.push_back(pair->candidate);
   return candidates;
 }

@@ -38,7 +38,7 @@ std::string differing_memory(Guest& usual, Guest& logged) {
         if (a[i] == b[i]) continue;
         char text[96];
         std::snprintf(text, sizeof text, "the byte at 0x%llx is 0x%02x and 0x%02x",
-                      static_cast<unsigned long long>(page + i), a[i], b[i]);
+                      static_cast<unsigned long long>(page) + i, a[i], b[i]);
         return text;
       }
     }

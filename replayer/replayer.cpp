@@ -315,7 +315,7 @@ void Replayer::compare(const Event& event, const event::StateHash& hash) {
     char text[96];
     std::snprintf(text, sizeof text, "the recorded memory in 0x%llx-0x%llx",
                   static_cast<unsigned long long>(range.start),
-                  static_cast<unsigned long long>(range.start + range.size));
+                  static_cast<unsigned long long>(range.start) + range.size);
     Divergence divergence(event.number, task, text, "other bytes");
     divergence.address = range.start;
     throw divergence;

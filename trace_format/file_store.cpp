@@ -262,13 +262,13 @@ void FileStore::put(const Copy& copy) {
 
 std::string FileStore::pin(const Source& source) {
   make_store();
-  const auto made = copy(source, shared_.empty() ? files_ : shared_);
+  auto made = copy(source, shared_.empty() ? files_ : shared_);
   put(made);
   return made.digest;
 }
 
 std::string FileStore::pin(std::span<const uint8_t> contents) {
-  const auto digest = hexadecimal(XXH3_128bits(contents.data(), contents.size()));
+  auto digest = hexadecimal(XXH3_128bits(contents.data(), contents.size()));
   if (access((files_ / digest).c_str(), F_OK) == 0) return digest;
   Draft draft(draft_name(files_));
   const Descriptor to(open(draft.path().c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400));

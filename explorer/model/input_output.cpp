@@ -8,7 +8,7 @@
 #include "explorer/model/answers.h"
 
 namespace heddle::model {
-InputOutput::InputOutput(std::shared_ptr<const Recording> recording)
+InputOutput::InputOutput(const std::shared_ptr<const Recording>& recording)
     : files_(*recording), outside_(recording) {}
 
 std::optional<ObjectId> InputOutput::object_of(const SyscallRequest& request) {

@@ -23,7 +23,7 @@ namespace heddle::model {
 // Whoever waits gets what it waits for when it comes, first come first served.
 class InputOutput {
  public:
-  explicit InputOutput(std::shared_ptr<const Recording> recording);
+  explicit InputOutput(const std::shared_ptr<const Recording>& recording);
 
   // Nothing for calls that name no descriptor and make none.
   std::optional<SyscallAnswer> call(const SyscallRequest& request, const GuestMemory& memory,

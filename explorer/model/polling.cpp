@@ -88,7 +88,7 @@ std::optional<SyscallAnswer> attempt(const EpollRequest& request, OpenFiles& fil
   std::vector<std::pair<int, FileId>> order;
   for (const auto& [key, interest] : epoll.interests) order.push_back(key);
   // Those behind the one that was reported last go first, so that none is passed over for ever.
-  std::ranges::rotate(order, std::ranges::upper_bound(order, epoll.last));
+  std::rotate(order.begin(), std::ranges::upper_bound(order, epoll.last), order.end());
   for (const auto& key : order) {
     if (found.size() == request.most) break;
     Interest& interest = epoll.interests.at(key);

@@ -151,7 +151,7 @@ void RecordedChildren::own(const Event& event, const event::Syscall& call,
     self.table = own_table_;
     // What was inherited is seen when it is used.
     for (const auto& [descriptor, object] : names)
-      self.table.try_emplace(descriptor, object, false);
+      self.table.try_emplace(descriptor, Open{object, false});
     add_child(self, true, event, call);
     return;
   }

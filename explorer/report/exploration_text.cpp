@@ -1,6 +1,7 @@
 #include "explorer/report/exploration_text.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <functional>
 #include <utility>
@@ -23,7 +24,7 @@ std::vector<std::pair<std::string, uint64_t>> ranked(
 std::string rate(uint64_t schedules, double seconds) {
   if (seconds <= 0) return "-";
   const double each_second = static_cast<double>(schedules) / seconds;
-  if (each_second >= 100) return grouped(static_cast<uint64_t>(each_second + 0.5));
+  if (each_second >= 100) return grouped(static_cast<uint64_t>(std::llround(each_second)));
   char text[32];
   std::snprintf(text, sizeof text, "%.1f", each_second);
   return text;

@@ -1,6 +1,7 @@
 #include "explorer/report/style.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 namespace heddle::report {
@@ -83,7 +84,7 @@ std::string counted(uint64_t number, std::string_view noun) {
 
 std::string duration(double seconds) {
   char text[48];
-  const auto whole = static_cast<unsigned long long>(seconds + 0.5);
+  const auto whole = static_cast<unsigned long long>(std::llround(seconds));
   if (seconds < 0.9995)
     std::snprintf(text, sizeof text, "%.0f ms", seconds * 1000);
   else if (whole < 60)

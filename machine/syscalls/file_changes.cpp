@@ -32,8 +32,6 @@ std::optional<FileChange> file_change(const Syscall& call, const SyscallArgument
   switch (call.number) {
     case SYS_write:
     case SYS_writev:
-      if (n > 0) return change(a[0], Where::before, 0, n);
-      return std::nullopt;
     case SYS_sendfile:
       if (n > 0) return change(a[0], Where::before, 0, n);
       return std::nullopt;

@@ -14,12 +14,10 @@
 namespace heddle {
 namespace {
 
-using translator::ExitKind;
 using translator::Origin;
 using translator::Translation;
 
 constexpr uint64_t kReach = uint64_t{0x7f00'0000};  // bytes; a little less than 2 GiB
-constexpr size_t kBatch = 1;                        // guest instructions translated per miss, about
 constexpr size_t kWorthSaving = 32;                 // blocks
 constexpr uint64_t kPresent = 0x2'0000;             // bytes of an arena made present at a time
 

@@ -166,9 +166,10 @@ std::vector<SavedTranslations::Pad> SavedTranslations::pads_in_use(uint16_t inde
   std::vector<Pad> found;
   for (uint32_t i = 0; i < states_.size(); ++i) {
     if (states_[i] != State::in_use) continue;
-    const auto all =
-        std::ranges::equal_range(pads(i), std::pair(returns, index), {}, chain_of<Pad>);
-    found.insert(found.end(), all.begin(), all.end());
+    const auto all = pads(i);
+    const std::pair chain(returns, index);
+    found.insert(found.end(), std::ranges::lower_bound(all, chain, {}, chain_of<Pad>),
+                 std::ranges::upper_bound(all, chain, {}, chain_of<Pad>));
   }
   return found;
 }

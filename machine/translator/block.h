@@ -62,7 +62,7 @@ class Block {
   void count_ticks(uint64_t pc, uint8_t ticks);
   void link(uint64_t target);
   void link_if(uint8_t condition, uint64_t target);
-  void jump_if(uint8_t condition, asmjit::Label label);
+  void jump_if(uint8_t condition, const asmjit::Label& label);
   // Goes where r11 says; the transfer has added to rsp.
   void indirect(const Instruction& in, int32_t stack_change, const layout::Range& table);
   void landing();

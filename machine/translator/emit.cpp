@@ -119,7 +119,7 @@ ExitSite& Block::exit(ExitKind kind, uint64_t pc) {
   } else {
     bytes({0xcc});
   }
-  t_.exits.push_back(std::move(site));
+  t_.exits.push_back(site);
   return t_.exits.back();
 }
 

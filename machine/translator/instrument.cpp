@@ -83,7 +83,7 @@ void Block::line_of(const Instruction& in, const OperandAccess& access) {
 // No flag changes: all of them may be live. What is left to do where the entry does not settle it
 // is behind the block.
 void Block::filter_access(const Instruction& in, const OperandAccess& access) {
-  const Filtered& rest = filtered_.emplace_back(a_.newLabel(), a_.newLabel(), in, access);
+  const Filtered& rest = filtered_.emplace_back(Filtered{a_.newLabel(), a_.newLabel(), in, access});
   spill(Register::rax, 0);
   spill(Register::rcx, 1);
   origin(in.pc, {{Register::rax, 0}, {Register::rcx, 1}});

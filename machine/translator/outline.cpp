@@ -262,13 +262,10 @@ std::optional<Outline> branch(const uint8_t* bytes, size_t size, uint64_t pc) {
     return std::nullopt;
   }
   if (out.length > size) return std::nullopt;
-  int64_t distance = static_cast<int8_t>(bytes[1]);
-  if (out.length != 2) {
-    int32_t wide;
-    std::memcpy(&wide, bytes + out.length - 4, sizeof wide);
-    distance = wide;
-  }
-  out.target = pc + out.length + static_cast<uint64_t>(distance);
+  // Sign-extended, from a byte or from four.
+  int32_t distance = (bytes[1] ^ 0x80) - 0x80;
+  if (out.length != 2) std::memcpy(&distance, bytes + out.length - 4, sizeof distance);
+  out.target = pc + out.length + static_cast<uint64_t>(int64_t{distance});
   return out;
 }
 

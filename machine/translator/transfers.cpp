@@ -64,7 +64,7 @@ void Block::link_if(uint8_t condition, uint64_t target) {
   links_.push_back({offset() - 4, target, lent_, at_});
 }
 
-void Block::jump_if(uint8_t condition, Label label) {
+void Block::jump_if(uint8_t condition, const Label& label) {
   bytes({0x0f, static_cast<uint8_t>(0x80 | condition), 0, 0, 0, 0});
   jumps_.push_back({offset() - 4, label});
 }
