@@ -211,7 +211,7 @@ Ticks Exploration::ticks_before() const {
   return recorded_.ticks;
 }
 
-std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& options) {
+Pct::Options Exploration::estimate() const {
   Pct::Options estimate;
   estimate.ticks = recorded_.ticks - std::min(recorded_.ticks, ticks_before());
   std::set<uint64_t> updating;
@@ -220,8 +220,13 @@ std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& option
     if (target.second_updates) updating.insert(target.second_pc);
   }
   for (const uint64_t pc : points_)
-    estimate.accesses += recorded_.executions[pc] * (updating.contains(pc) ? 2 : 1);
-  return make_strategy(options.strategy, options.seed, targets_, estimate, signal_targets_);
+    if (const auto times = recorded_.executions.find(pc); times != recorded_.executions.end())
+      estimate.accesses += times->second * (updating.contains(pc) ? 2 : 1);
+  return estimate;
+}
+
+std::unique_ptr<Strategy> Exploration::strategy(const ExplorationOptions& options) const {
+  return make_strategy(options.strategy, options.seed, targets_, estimate(), signal_targets_);
 }
 
 std::optional<Failure> Exploration::search(const ExplorationOptions& options) {

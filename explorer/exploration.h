@@ -102,8 +102,12 @@ class Exploration {
   enum class Minimising : uint8_t { freely, by_leaving_out };
   Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
                   const std::string& strategy, SearchJobs& jobs, Minimising how);
+  // A run that fails as `failing` does, made by a few delays of the default rule.
+  std::optional<Schedule> few_delays(const RunOutcome& failing, const ExplorationOptions& options,
+                                     SearchJobs& jobs);
   Ticks ticks_before() const;
-  std::unique_ptr<Strategy> strategy(const ExplorationOptions& options);
+  Pct::Options estimate() const;
+  std::unique_ptr<Strategy> strategy(const ExplorationOptions& options) const;
   void note_meeting(const TriedRun& tried);
   // What the program prints otherwise each time it is run.
   void learn_varying_lines();

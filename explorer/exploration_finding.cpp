@@ -7,6 +7,7 @@
 #include "explorer/explanation.h"
 #include "explorer/exploration.h"
 #include "explorer/minimiser.h"
+#include "explorer/strategies/delays.h"
 #include "machine/stacks/unwinder.h"
 #include "replayer/replayer.h"
 #include "trace_format/writer.h"
@@ -18,6 +19,9 @@ constexpr uint64_t kMinimiserTrials = 2000;
 constexpr Ticks kMinimiserTicks = 4'000'000'000;  // of all trials
 constexpr uint64_t kLeastTrials = 50;
 constexpr size_t kMostSimple = 60;
+// A schedule of more steps may have them because of how it was found: others are looked for.
+constexpr size_t kFewSteps = 4;
+constexpr uint64_t kMostDelayed = 2048;  // runs
 
 // Did both fail in the same way?
 bool alike(const RunOutcome& a, const RunOutcome& b) {
@@ -64,6 +68,23 @@ std::vector<Place> Exploration::earlier_places(const Schedule& schedule, size_t 
   return places;
 }
 
+std::optional<Schedule> Exploration::few_delays(const RunOutcome& failing,
+                                                const ExplorationOptions& options,
+                                                SearchJobs& jobs) {
+  Delays delays(options.seed, targets_, estimate());
+  SearchJobs delayed(
+      options.jobs,
+      [&](Runs::In in) { return make_runs(options.isolate ? Runs::In::own_process : in); }, delays,
+      std::min(kMostDelayed, most_trials()));
+  while (const auto tried = delayed.next()) {
+    const RunOutcome& run = tried->outcome;
+    const bool same_output = run.verdict != Verdict::changed || run.output == failing.output;
+    if (same_output && alike(run, failing) && alike(jobs.follow(run.schedule), failing))
+      return run.schedule;
+  }
+  return std::nullopt;
+}
+
 uint64_t Exploration::most_trials() const {
   return std::clamp(kMinimiserTicks / std::max<Ticks>(recorded_.ticks, 1), kLeastTrials,
                     kMinimiserTrials);
@@ -98,7 +119,13 @@ Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions
     if (!alike(loose, failing) || !alike(jobs.follow(loose.schedule), failing)) return std::nullopt;
     return loose.schedule;
   };
-  const Minimised minimised = minimise(failing.schedule, fails_alike, minimiser);
+  Minimised minimised = minimise(failing.schedule, fails_alike, minimiser);
+  if (how == Minimising::freely && minimised.schedule.steps.size() > kFewSteps) {
+    if (const auto fewer = few_delays(failing, options, jobs)) {
+      const Minimised other = minimise(*fewer, fails_alike, minimiser);
+      if (other.schedule.steps.size() < minimised.schedule.steps.size()) minimised = other;
+    }
+  }
   spdlog::debug("minimised from {} to {} steps by {} runs{}", failing.schedule.steps.size(),
                 minimised.schedule.steps.size(), minimised.trials,
                 minimised.complete ? "" : ", which are all that are made");

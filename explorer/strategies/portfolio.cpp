@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "explorer/strategies/delays.h"
 #include "explorer/strategies/fault_injection.h"
 #include "explorer/strategies/lesson_text.h"
 #include "explorer/strategies/pos.h"
@@ -15,20 +16,27 @@
 
 namespace heddle {
 
-Portfolio::Portfolio(std::vector<std::unique_ptr<Strategy>> members, uint64_t head)
-    : members_(std::move(members)), head_(head) {
+Portfolio::Portfolio(std::vector<std::unique_ptr<Strategy>> members, uint64_t head,
+                     std::optional<size_t> beside)
+    : members_(std::move(members)), head_(head), beside_(beside) {
   if (members_.empty()) throw std::invalid_argument("a portfolio needs a strategy");
 }
 
 void Portfolio::begin(uint64_t run) {
+  constexpr uint64_t kEach = 3;  // of the head's runs one is another member's
+  const auto others = [&](uint64_t runs) { return beside_ ? runs / kEach : 0; };
   if (run < head_) {
-    member_ = 0;
-    members_[0]->begin(run);
+    const bool another = beside_ && run % kEach == kEach - 1;
+    member_ = another ? *beside_ : 0;
+    members_[member_]->begin(another ? others(run) : run - others(run));
     return;
   }
   const uint64_t turn = run - head_;
   member_ = turn % members_.size();
-  members_[member_]->begin(turn / members_.size() + (member_ == 0 ? head_ : 0));
+  uint64_t before = 0;  // of its runs, in the head
+  if (member_ == 0) before = head_ - others(head_);
+  if (beside_ && member_ == *beside_) before = others(head_);
+  members_[member_]->begin(turn / members_.size() + before);
 }
 
 uint64_t Portfolio::round() const {
@@ -59,22 +67,27 @@ std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> tar
                                           const Pct::Options& estimate,
                                           std::vector<SignalTarget> signals) {
   std::vector<std::unique_ptr<Strategy>> members;
-  const uint64_t head = 2 * (targets.empty() ? signals.size() : targets.size());
+  const uint64_t directed = 2 * (targets.empty() ? signals.size() : targets.size());
+  auto delays = std::make_unique<Delays>(seed, targets, estimate);
   if (!targets.empty()) members.push_back(std::make_unique<RaceDirected>(seed, std::move(targets)));
   if (!signals.empty())
     members.push_back(std::make_unique<SignalPlacement>(seed, std::move(signals)));
+  const size_t beside = members.size();
+  members.push_back(std::move(delays));
   for (const uint32_t depth : {2u, 3u}) {
     Pct::Options options = estimate;
     options.depth = depth;
     members.push_back(std::make_unique<Pct>(seed + depth, options));
   }
   members.push_back(std::make_unique<RandomWalk>(seed));
-  return std::make_unique<Portfolio>(std::move(members), head);
+  // The directed runs of the head are as many as all targets have orders.
+  return std::make_unique<Portfolio>(std::move(members), directed + directed / 2, beside);
 }
 
 std::vector<std::string> strategy_names() {
-  return {"portfolio", "race-directed", "signal-placement", "pct", "random", "pos", "surw",
-          "rff",       "systematic",    "fault-injection"};
+  return {
+      "portfolio", "race-directed", "signal-placement", "pct", "delays", "random", "pos", "surw",
+      "rff",       "systematic",    "fault-injection"};
 }
 
 std::unique_ptr<Strategy> make_strategy(const std::string& name, uint64_t seed,
@@ -93,6 +106,7 @@ std::unique_ptr<Strategy> make_strategy(const std::string& name, uint64_t seed,
     return std::make_unique<RaceDirected>(seed, std::move(targets));
   }
   if (name == "pct") return std::make_unique<Pct>(seed, estimate);
+  if (name == "delays") return std::make_unique<Delays>(seed, targets, estimate);
   if (name == "random") return std::make_unique<RandomWalk>(seed);
   if (name == "pos") return std::make_unique<Pos>(seed);
   if (name == "surw") return std::make_unique<Surw>(seed);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "explorer/strategies/pct.h"
@@ -13,12 +14,13 @@
 
 namespace heddle {
 
-// The first `head` runs are the first member's; then the members alternate. Each member's own runs
-// count from 0 without gaps.
+// The first `head` runs are the first member's, but every third one where a member is `beside` it;
+// then the members alternate. Each member's own runs count from 0 without gaps.
 class Portfolio final : public Strategy {
  public:
   // Throws std::invalid_argument if there are no members.
-  Portfolio(std::vector<std::unique_ptr<Strategy>> members, uint64_t head);
+  Portfolio(std::vector<std::unique_ptr<Strategy>> members, uint64_t head,
+            std::optional<size_t> beside = std::nullopt);
 
   void begin(uint64_t run) override;
   Decision decide(const Situation& situation) override { return current().decide(situation); }
@@ -36,11 +38,13 @@ class Portfolio final : public Strategy {
  private:
   std::vector<std::unique_ptr<Strategy>> members_;
   uint64_t head_;
+  std::optional<size_t> beside_;
   size_t member_ = 0;
 };
 
-// The explorer's own: each target in both orders first (if there are targets), then in turns more
-// of them, signals at theirs, and the general strategies. `estimate` tells ticks and accesses.
+// The explorer's own: each target in both orders first (if there are targets), with delays beside
+// them, then in turns more of them, signals at theirs, and the general strategies. `estimate` tells
+// ticks and accesses.
 std::unique_ptr<Portfolio> make_portfolio(uint64_t seed, std::vector<Target> targets,
                                           const Pct::Options& estimate,
                                           std::vector<SignalTarget> signals = {});

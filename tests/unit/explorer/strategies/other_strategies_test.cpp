@@ -73,16 +73,23 @@ std::vector<std::string> turns(Portfolio& portfolio, uint64_t runs) {
   return all;
 }
 
-std::unique_ptr<Portfolio> counting_portfolio(uint64_t head) {
+std::unique_ptr<Portfolio> counting_portfolio(uint64_t head,
+                                              std::optional<size_t> beside = std::nullopt) {
   std::vector<std::unique_ptr<Strategy>> members;
   for (const char* name : {"a", "b", "c"}) members.push_back(std::make_unique<Counting>(name));
-  return std::make_unique<Portfolio>(std::move(members), head);
+  return std::make_unique<Portfolio>(std::move(members), head, beside);
 }
 
 TEST(PortfolioTest, MembersAlternateBehindTheHeadAndCountWithoutGaps) {
   EXPECT_THAT(turns(*counting_portfolio(2), 9),
               testing::ElementsAre("a 0", "a 1", "a 2", "b 0", "c 0", "a 3", "b 1", "c 1", "a 4"));
   EXPECT_THAT(turns(*counting_portfolio(0), 4), testing::ElementsAre("a 0", "b 0", "c 0", "a 1"));
+}
+
+TEST(PortfolioTest, EveryThirdRunOfTheHeadIsOfTheMemberBesideIt) {
+  EXPECT_THAT(turns(*counting_portfolio(5, 1), 11),
+              testing::ElementsAre("a 0", "a 1", "b 0", "a 2", "a 3", "a 4", "b 1", "c 0", "a 5",
+                                   "b 2", "c 1"));
 }
 
 TEST(PortfolioTest, NeedsAMember) {
@@ -95,13 +102,14 @@ TEST(PortfolioTest, TakesEachTargetInBothOrdersFirst) {
   target.second_pc = 2;
   const auto portfolio = make_portfolio(1, {target, target, target}, {});
   std::vector<std::string> names;
-  for (uint64_t run = 0; run < 10; ++run) {
+  for (uint64_t run = 0; run < 14; ++run) {
     portfolio->begin(run);
     names.push_back(portfolio->name());
   }
-  EXPECT_THAT(names, testing::ElementsAre("race-directed", "race-directed", "race-directed",
-                                          "race-directed", "race-directed", "race-directed",
-                                          "race-directed", "pct", "pct", "random"));
+  EXPECT_THAT(names,
+              testing::ElementsAre("race-directed", "race-directed", "delays", "race-directed",
+                                   "race-directed", "delays", "race-directed", "race-directed",
+                                   "delays", "race-directed", "delays", "pct", "pct", "random"));
 }
 
 TEST(FollowScheduleTest, DoesWhatAnotherStrategyDid) {

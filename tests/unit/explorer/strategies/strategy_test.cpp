@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "explorer/strategies/delays.h"
 #include "explorer/strategies/pct.h"
 #include "explorer/strategies/portfolio.h"
 #include "explorer/strategies/pos.h"
@@ -48,6 +49,8 @@ std::vector<Family> families() {
       {"random", [](uint64_t seed) { return std::make_unique<RandomWalk>(seed); }},
       {"pct", [](uint64_t seed) { return std::make_unique<Pct>(seed, estimate(12)); }},
       {"pct_ticks", [](uint64_t seed) { return std::make_unique<Pct>(seed, estimate(0)); }},
+      {"delays",
+       [](uint64_t seed) { return std::make_unique<Delays>(seed, targets(), estimate(12)); }},
       {"race_directed",
        [](uint64_t seed) { return std::make_unique<RaceDirected>(seed, targets()); }},
       {"pos", [](uint64_t seed) { return std::make_unique<Pos>(seed, 2000); }},
