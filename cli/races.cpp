@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <cstring>
 
 #include "cli/catalogued_exploration.h"
 #include "cli/verbs.h"
@@ -12,14 +13,30 @@ namespace {
 
 constexpr int kFound = 66;
 
+// The innermost function, and the way through inlined ones to the function that has a frame.
 std::string position(const Symbols& symbols, uint64_t pc) {
-  const Site site = symbols.locate(pc);
-  char address[32];
-  std::snprintf(address, sizeof address, "0x%llx", static_cast<unsigned long long>(pc));
-  std::string text = site.function.empty() ? address : site.function;
-  if (!site.file.empty()) return text + " " + site.file + ":" + std::to_string(site.line);
-  if (!site.module.empty()) text += " (" + site.module + ")";
+  std::string text;
+  for (const Site& site : symbols.sites(pc)) {
+    if (!text.empty()) text += ", inlined in ";
+    char address[32];
+    std::snprintf(address, sizeof address, "0x%llx", static_cast<unsigned long long>(pc));
+    text += site.function.empty() ? address : site.function;
+    if (!site.file.empty())
+      text += " " + site.file + ":" + std::to_string(site.line);
+    else if (!site.module.empty())
+      text += " (" + site.module + ")";
+  }
   return text;
+}
+
+// Who: a thread, or a handler that interrupted it.
+std::string who(const AnalysedRun& run, const Access& access) {
+  std::string text = "thread " + std::to_string(access.place.task);
+  const auto handler = run.handlers.find(access.strand);
+  if (handler == run.handlers.end()) return text;
+  const char* name = sigabbrev_np(handler->second);
+  return text + " in the handler of " +
+         (name ? "SIG" + std::string(name) : "signal " + std::to_string(handler->second));
 }
 
 std::string_view act(AccessKind kind) {
@@ -66,7 +83,7 @@ int races(const std::string& trace, const std::string& suppressions,
     what = what.empty() ? address : what.append(" (").append(address).append(")");
     std::printf("nothing orders these accesses to %s:\n", what.c_str());
     for (const auto* side : {&race.first, &race.second})
-      std::printf("  thread %u: %s, %s\n", side->place.task, act(*side).c_str(),
+      std::printf("  %s: %s, %s\n", who(run, *side).c_str(), act(*side).c_str(),
                   position(symbols, side->place.pc).c_str());
   }
   if (exploration.summary().suppressed > 0)
