@@ -29,6 +29,7 @@ struct Options {
   int print_directory = -1;
   RecordOptions recording;
   std::string follow = "children", max_size, max_time, on_failure = "continue", save_on = "always";
+  std::string cpu_features = "avx";
   bool quiet = false;
   bool statistics = false;
 };
@@ -44,6 +45,7 @@ RecordOptions recording_of(const Options& options) {
     throw CLI::ValidationError("--follow=exec-filter and --exec-filter PATTERN go together");
   recording.on_failure = options.on_failure == "stop" ? RecordOptions::OnFailure::stop
                                                       : RecordOptions::OnFailure::let_go;
+  recording.cpu_features = options.cpu_features == "sse" ? CpuFeatures::sse : CpuFeatures::avx;
   if (!options.max_size.empty()) recording.max_bytes = byte_count(options.max_size);
   if (!options.max_time.empty())
     recording.max_ns = static_cast<uint64_t>(seconds_of(options.max_time) * 1e9);
@@ -213,12 +215,10 @@ void add_record(CLI::App& app, int& status) {
                  "the others go on without");
   verb->add_option("--hash-every", options->recording.hash_every,
                    "Keep a hash of the state every so many ticks (slow; finds divergences)");
-  verb->add_option("--cpu-features", options->recording.cpu_features,
+  verb->add_option("--cpu-features", options->cpu_features,
                    "Instruction sets that the program is shown: avx (all up to AVX2, the default; "
                    "AVX-512 is hidden) or sse")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, CpuFeatures>{{"avx", CpuFeatures::avx}, {"sse", CpuFeatures::sse}}))
-      ->option_text("TEXT:{avx,sse}");
+      ->check(CLI::IsMember({"avx", "sse"}));
   verb->add_flag("-q,--quiet", options->quiet, "No summary line");
   verb->add_flag("--statistics", options->statistics, "Print how often the program was stopped");
   verb->add_option("command", options->command, "The program and its arguments, after --")
