@@ -122,6 +122,9 @@ int explore(const Options& options) {
     const bool bad = outcome.verdict != Verdict::same && outcome.verdict != Verdict::infeasible;
     progress.show(report::progress_line(number, progress.seconds(), bad ? 1 : 0));
   };
+  exploration.on_minimising = [&](uint64_t runs, size_t steps) {
+    progress.show(report::minimising_line(runs, steps));
+  };
   const auto failure = exploration.search(options.search);
   std::string id;
   if (failure) {

@@ -16,17 +16,23 @@ struct DecidingPair {
   std::optional<size_t> step;
 };
 
-// A run with the two swapped.
+// A run that was to have the two swapped.
 struct SwappedRun {
   Schedule schedule;
   Verdict verdict = Verdict::same;
   std::string reason;
+  bool turned = false;  // it had
 };
 
-// Runs that have the two accesses the other way round and are otherwise as the failing one, as far
-// as that can be: the accesses are made one directly after the other, then the schedule goes on as
-// before, or by the default rule where it cannot. The last one has passed, or none has.
+// Runs that are to have the two accesses the other way round and are otherwise as the failing one,
+// as far as that can be: the accesses are made one directly after the other, then the schedule goes
+// on as before, or by the default rule where it cannot; or the first one's task waits from an
+// earlier access on, where it holds no lock that the other one needs; or the schedule ends earlier.
+// The last one was turned and has passed, or none was that did. `run` keeps the points.
 std::vector<SwappedRun> swap(const RunOutcome& failing, const DecidingPair& pair,
                              const std::function<RunOutcome(const Schedule&)>& run);
+
+// Did `run` perform the two in the other order than the failing run did?
+bool turned(const RunOutcome& failing, const DecidingPair& pair, const RunOutcome& run);
 
 }  // namespace heddle

@@ -307,74 +307,121 @@ void Explanation::explain_deadlock(Finding& finding, const Schedule& schedule,
   finding.consequence = failing.reason + (places.empty() ? "" : ": " + places);
 }
 
+std::vector<Explanation::Candidate> Explanation::candidates_of(const RunOutcome& noted,
+                                                               RunOutcome& as_found,
+                                                               const Minimised& minimised,
+                                                               const RunOutcome& failing,
+                                                               const Schedule& found) const {
+  RunLimits limits;
+  limits.keep_points = true;
+  std::vector<Candidate> candidates;
+  const auto add = [&](const RunOutcome& run, const std::optional<Sides>& sides) {
+    const auto same = [&](const Candidate& c) {
+      return c.run == &run && c.sides.held == sides->held && c.sides.other == sides->other;
+    };
+    if (sides && std::ranges::none_of(candidates, same)) candidates.push_back({&run, *sides});
+  };
+  add(noted, meeting(noted, minimised, Pairs::unordered));
+  // Fewer steps may do without a stop at a race that the run as found had one at. Who waits does so
+  // for what comes last, not for what a race did before.
+  const bool waits = failing.verdict == Verdict::deadlock || failing.verdict == Verdict::hang;
+  if (candidates.empty() && !waits) {
+    as_found = run_(found, limits);
+    add(as_found, meeting(as_found, {found, 0, false, {}, {}}, Pairs::unordered));
+  }
+  const RunOutcome plain = run_({}, limits);
+  std::optional<Sides> turned;
+  if (plain.verdict == Verdict::same) turned = turned_round(noted, plain);
+  if (turned && !waits &&
+      among(recorded_.races, noted.points[turned->held], noted.points[turned->other]))
+    add(noted, turned);
+  add(noted, meeting(noted, minimised, Pairs::any));
+  add(noted, turned);
+  if (failing.reason.starts_with(kMisdirected)) add(noted, misdirected(noted));
+  for (const Pairs pairs : {Pairs::unordered, Pairs::any}) {
+    if (!waits) add(noted, meeting_before(noted, pairs));
+    add(noted, meeting_after(noted, pairs));
+  }
+  return candidates;
+}
+
+// The first pair that decides, that is, without which it passes; if there is none, the first. One
+// that nothing orders gives way to no other.
+void Explanation::explain_sides(Finding& finding, const std::vector<Candidate>& candidates) const {
+  RunLimits limits;
+  limits.keep_points = true;
+  const auto unordered = [this](const Candidate& c) {
+    return among(recorded_.races, c.run->points[c.sides.held], c.run->points[c.sides.other]);
+  };
+  const Candidate* chosen = nullptr;
+  std::vector<SwappedRun> swaps;
+  for (const Candidate& candidate : candidates) {
+    if (chosen && unordered(*chosen) && !unordered(candidate)) continue;
+    auto runs = swap(*candidate.run, candidate.sides,
+                     [&](const Schedule& schedule) { return run_(schedule, limits); });
+    const bool decides =
+        !runs.empty() && runs.back().turned && runs.back().verdict == Verdict::same;
+    if (chosen && !decides) continue;
+    chosen = &candidate;
+    swaps = std::move(runs);
+    if (decides) break;
+  }
+  for (const SwappedRun& run : swaps) {
+    const std::string text = run.schedule.text();
+    const bool passes = run.verdict == Verdict::same;
+    if (passes && run.turned)
+      finding.swapped = text;
+    else if (passes && finding.without_step.empty())
+      finding.without_step = text;
+    else if (!passes && run.turned && run.verdict != Verdict::infeasible)
+      finding.either_order = text;
+    if (!passes)
+      finding.swaps_tried.push_back(text + ": " + std::string(name(run.verdict)) +
+                                    (run.reason.empty() ? "" : ", " + run.reason));
+  }
+  if (!finding.swapped.empty()) finding.without_step = finding.either_order = {};
+
+  const RunOutcome& noted = *chosen->run;
+  const Sides& sides = chosen->sides;
+  std::map<size_t, std::vector<StackFrame>> stacks;
+  limits.at_point = [&](ModelGuest& guest, TaskId task, size_t index) {
+    if (index == sides.held || index == sides.other) stacks[index] = stack_(guest, task);
+  };
+  run_(noted.schedule, limits);
+  const PassedPoint &held = noted.points[sides.held], &other = noted.points[sides.other];
+  finding.sides = {side(held, stacks[sides.held]), side(other, stacks[sides.other])};
+  if (unordered(*chosen)) finding.kind = "data race";
+  if (held.place.task == other.place.task) finding.kind = "signal race";
+  const DecidingStep performed{who(other.place.task), "performs", other.place,
+                               frame(other.place.pc), held.place.task};
+  DecidingStep before{who(held.place.task), "performs", held.place, frame(held.place.pc),
+                      other.place.task};
+  if (sides.step) {
+    const auto& step = noted.schedule.steps[*sides.step];
+    before = {who(held.place.task), stopped(step), step.at, frame(step.at.pc), step.next};
+  }
+  finding.deciding = {before, performed};
+}
+
 void Explanation::explain(Finding& finding, const Minimised& minimised, const RunOutcome& failing,
                           const Schedule& found) const {
   RunLimits limits;
   limits.keep_points = true;
-  RunOutcome noted = run_(minimised.schedule, limits);
-  auto sides = meeting(noted, minimised, Pairs::unordered);
-  // Fewer steps may do without a stop at a race that the run as found had one at. Who waits does so
-  // for what comes last, not for what a race did before.
-  const bool waits = failing.verdict == Verdict::deadlock || failing.verdict == Verdict::hang;
-  if (!sides && !waits) {
-    RunOutcome as_found = run_(found, limits);
-    sides = meeting(as_found, {found, 0, false, {}, {}}, Pairs::unordered);
-    if (sides) noted = std::move(as_found);
-  }
-  std::optional<Sides> turned;
-  if (!sides) {
-    const RunOutcome plain = run_({}, limits);
-    if (plain.verdict == Verdict::same) turned = turned_round(noted, plain);
-    const bool unordered =
-        turned && !waits &&
-        among(recorded_.races, noted.points[turned->held], noted.points[turned->other]);
-    if (unordered) sides = turned;
-  }
-  if (!sides) sides = meeting(noted, minimised, Pairs::any);
-  if (!sides) sides = turned;
-  if (!sides && failing.reason.starts_with(kMisdirected)) sides = misdirected(noted);
-  for (const Pairs pairs : {Pairs::unordered, Pairs::any}) {
-    if (!sides && !waits) sides = meeting_before(noted, pairs);
-    if (!sides) sides = meeting_after(noted, pairs);
-  }
-  if (sides) {
-    std::map<size_t, std::vector<StackFrame>> stacks;
-    limits.at_point = [&](ModelGuest& guest, TaskId task, size_t index) {
-      if (index == sides->held || index == sides->other) stacks[index] = stack_(guest, task);
-    };
-    run_(noted.schedule, limits);
-    const PassedPoint &held = noted.points[sides->held], &other = noted.points[sides->other];
-    finding.sides = {side(held, stacks[sides->held]), side(other, stacks[sides->other])};
-
-    if (among(recorded_.races, held, other)) finding.kind = "data race";
-    if (held.place.task == other.place.task) finding.kind = "signal race";
-    const DecidingStep performed{who(other.place.task), "performs", other.place,
-                                 frame(other.place.pc), held.place.task};
-    if (sides->step) {
-      const auto& step = noted.schedule.steps[*sides->step];
-      finding.deciding = {
-          {who(held.place.task), stopped(step), step.at, frame(step.at.pc), step.next}, performed};
-    } else {
-      finding.deciding = {
-          {who(held.place.task), "performs", held.place, frame(held.place.pc), other.place.task},
-          performed};
-    }
-    // Two goroutines of one thread are not swapped by a switch of threads.
-    std::vector<SwappedRun> swapped_runs;
-    if (sides->step || held.place.task != other.place.task)
-      swapped_runs =
-          swap(noted, *sides, [this](const Schedule& schedule) { return run_(schedule, {}); });
-    for (const SwappedRun& swapped : swapped_runs) {
-      const std::string text = swapped.schedule.text();
-      if (swapped.verdict == Verdict::same)
-        finding.swapped = text;
-      else
-        finding.swaps_tried.push_back(text + ": " + std::string(name(swapped.verdict)) +
-                                      (swapped.reason.empty() ? "" : ", " + swapped.reason));
-    }
+  const RunOutcome noted = run_(minimised.schedule, limits);
+  RunOutcome as_found;
+  const std::vector<Candidate> candidates =
+      candidates_of(noted, as_found, minimised, failing, found);
+  if (!candidates.empty()) {
+    explain_sides(finding, candidates);
   } else if (!minimised.schedule.steps.empty()) {
-    const auto& step = minimised.schedule.steps[minimised.preempts.value_or(0)];
+    const size_t at = minimised.preempts.value_or(0);
+    const auto& step = minimised.schedule.steps[at];
     finding.deciding = {{who(step.at.task), stopped(step), step.at, frame(step.at.pc), step.next}};
+    Schedule without = minimised.schedule;
+    without.steps.erase(without.steps.begin() + static_cast<std::ptrdiff_t>(at));
+    for (const Schedule& schedule : {without, Schedule{}})
+      if (finding.without_step.empty() && run_(schedule, {}).verdict == Verdict::same)
+        finding.without_step = schedule.text();
   }
 
   switch (failing.verdict) {

@@ -33,6 +33,16 @@ class Explanation {
  private:
   using Sides = DecidingPair;
   enum class Pairs : uint8_t { unordered, any };  // that are looked for
+  // A pair that may decide, in a run with its points; the run outlives it.
+  struct Candidate {
+    const RunOutcome* run;
+    Sides sides;
+  };
+  // The likeliest first. `as_found` is filled in where the run as found shows one.
+  std::vector<Candidate> candidates_of(const RunOutcome& noted, RunOutcome& as_found,
+                                       const Minimised& minimised, const RunOutcome& failing,
+                                       const Schedule& found) const;
+  void explain_sides(Finding& finding, const std::vector<Candidate>& candidates) const;
   std::optional<Sides> meeting(const RunOutcome& run, const Minimised& minimised,
                                Pairs pairs) const;
   std::optional<Sides> meeting_at(const RunOutcome& run, size_t step) const;

@@ -70,6 +70,10 @@ class Exploration {
   // What a schedule of the search came to: number (from 1), strategy, outcome.
   std::function<void(uint64_t, const std::string&, const RunOutcome&)> on_schedule;
 
+  // Told of each run that looks for a shorter schedule of a failure: how many there were, and how
+  // many steps the shortest schedule so far has.
+  std::function<void(uint64_t, size_t)> on_minimising;
+
   // Tries schedules; stops at the first that fails in a way that it fails in again.
   std::optional<Failure> search(const ExplorationOptions& options);
 
@@ -103,8 +107,8 @@ class Exploration {
   Failure explain(const RunOutcome& failing, const ExplorationOptions& options,
                   const std::string& strategy, SearchJobs& jobs, Minimising how);
   // A run that fails as `failing` does, made by a few delays of the default rule.
-  std::optional<Schedule> few_delays(const RunOutcome& failing, const ExplorationOptions& options,
-                                     SearchJobs& jobs);
+  std::optional<Schedule> few_delays(const RunOutcome& failing, const Schedule& minimised,
+                                     const ExplorationOptions& options, SearchJobs& jobs);
   Ticks ticks_before() const;
   Pct::Options estimate() const;
   std::unique_ptr<Strategy> strategy(const ExplorationOptions& options) const;

@@ -69,15 +69,25 @@ std::vector<Place> Exploration::earlier_places(const Schedule& schedule, size_t 
 }
 
 std::optional<Schedule> Exploration::few_delays(const RunOutcome& failing,
+                                                const Schedule& minimised,
                                                 const ExplorationOptions& options,
                                                 SearchJobs& jobs) {
-  Delays delays(options.seed, targets_, estimate());
+  // What the steps stop at is what is to be met again.
+  std::vector<Target> met;
+  for (const Target& target : targets_)
+    if (std::ranges::any_of(minimised.steps, [&](const ScheduleStep& step) {
+          return step.at.pc == target.first_pc || step.at.pc == target.second_pc;
+        }))
+      met.push_back(target);
+  Delays delays(options.seed, met.empty() ? targets_ : met, estimate(),
+                met.empty() ? Delays::First::anywhere : Delays::First::at_a_side);
   SearchJobs delayed(
       options.jobs,
       [&](Runs::In in) { return make_runs(options.isolate ? Runs::In::own_process : in); }, delays,
       std::min(kMostDelayed, most_trials()));
   while (const auto tried = delayed.next()) {
     const RunOutcome& run = tried->outcome;
+    if (on_minimising) on_minimising(tried->number + 1, minimised.steps.size());
     const bool same_output = run.verdict != Verdict::changed || run.output == failing.output;
     if (same_output && alike(run, failing) && alike(jobs.follow(run.schedule), failing))
       return run.schedule;
@@ -110,9 +120,15 @@ Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions
     minimiser.earlier_places = [&](const Schedule& schedule, size_t step) {
       return earlier_places(schedule, step);
     };
+  uint64_t trials = 0;
+  size_t shortest = failing.schedule.steps.size();
   const auto fails_alike = [&](const Schedule& fewer) -> std::optional<Schedule> {
+    if (on_minimising) on_minimising(++trials, shortest);
     const RunOutcome exact = jobs.follow(fewer);
-    if (alike(exact, failing)) return fewer;
+    if (alike(exact, failing)) {
+      shortest = std::min(shortest, fewer.steps.size());
+      return fewer;
+    }
     if (exact.verdict != Verdict::infeasible || how == Minimising::by_leaving_out)
       return std::nullopt;
     const RunOutcome loose = jobs.follow_loosely(fewer);
@@ -121,7 +137,7 @@ Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions
   };
   Minimised minimised = minimise(failing.schedule, fails_alike, minimiser);
   if (how == Minimising::freely && minimised.schedule.steps.size() > kFewSteps) {
-    if (const auto fewer = few_delays(failing, options, jobs)) {
+    if (const auto fewer = few_delays(failing, minimised.schedule, options, jobs)) {
       const Minimised other = minimise(*fewer, fails_alike, minimiser);
       if (other.schedule.steps.size() < minimised.schedule.steps.size()) minimised = other;
     }

@@ -231,6 +231,7 @@ void ModelRun::loop(const std::function<TaskId()>& choose,
     const Ticks before = guest.task(task).ticks;
     const Exit exit = execute(task);
     const Place after = guest.task(task).place();
+    note_performed(task);
     situation_.call = 0;
     situation_.faults = {};
     faults_.clear();

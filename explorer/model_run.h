@@ -34,6 +34,7 @@ struct PassedPoint {
   bool updates = false;        // reads as well
   uint8_t length = 0;          // of the instruction, in bytes; 0: unknown
   uint16_t by_call = 0;        // Access::by_call; such a point is where the call was over
+  size_t performed = 0;        // the how manyeth of all that was performed; 0: never, it was left
   std::vector<TaskId> others;  // that could run there, time passing included
 };
 
@@ -155,6 +156,8 @@ class ModelRun {
   void end_endless();
   void deliver(TaskId task, const SignalInfo& info);
   void note_point(TaskId task);
+  // The task has run: it may have gone on over the point that it was in front of.
+  void note_performed(TaskId task);
   void note_call(TaskId task, const event::Syscall& call);
   std::vector<KernelAccess> signal_accesses_of(TaskId task, uint64_t number,
                                                const SyscallArguments& arguments);
@@ -181,6 +184,8 @@ class ModelRun {
   };
   std::map<TaskId, Pending> pending_;  // with a heap: points that tasks are in front of
   std::map<TaskId, Place> passed_;     // ... and went on over last
+  std::map<TaskId, size_t> in_front_;  // the point, of outcome_.points, that a task is in front of
+  size_t performed_ = 0;
   std::vector<TaskId> runnable_;
   std::vector<int32_t> signals_;  // of situation_
   std::vector<TaskId> interrupted_;

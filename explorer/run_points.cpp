@@ -45,6 +45,7 @@ void ModelRun::note_accesses(TaskId task, uint64_t number,
     point.size = static_cast<uint32_t>(access.size);
     point.writes = access.kind != AccessKind::read;
     point.by_call = static_cast<uint16_t>(1 + number);
+    point.performed = ++performed_;
     outcome_.points.push_back(point);
     if (limits_.at_point) limits_.at_point(guest, task, outcome_.points.size() - 1);
   }
@@ -94,6 +95,15 @@ void ModelRun::pass_point(TaskId task) {
       return found("use after free", touch.address, *block);
 }
 
+void ModelRun::note_performed(TaskId task) {
+  const auto at = in_front_.find(task);
+  if (at == in_front_.end()) return;
+  PassedPoint& point = outcome_.points[at->second];
+  if (s_.guest->task(task).place() == point.place) return;
+  point.performed = ++performed_;
+  in_front_.erase(at);
+}
+
 void ModelRun::note_point(TaskId task) {
   ModelGuest& guest = *s_.guest;
   touches_.clear();
@@ -134,6 +144,7 @@ void ModelRun::note_point(TaskId task) {
   if (!limits_.keep_points || !shares) return;
   // A schedule's step may stop where a point has just done so.
   if (!outcome_.points.empty() && outcome_.points.back().place == place) return;
+  in_front_[task] = outcome_.points.size();
   outcome_.points.emplace_back().place = place;
   outcome_.points.back().length =
       static_cast<uint8_t>(translator::instruction_length(GuestCode(guest.memory()), place.pc));

@@ -73,6 +73,8 @@ std::string Finding::json() const {
                             {"deciding", deciding},
                             {"swapped", swapped},
                             {"swaps_tried", swaps_tried},
+                            {"either_order", either_order},
+                            {"without_step", without_step},
                             {"schedule", schedule.text()},
                             {"strategy", strategy},
                             {"seed", seed},
@@ -99,6 +101,8 @@ Finding Finding::parse(std::string_view text) {
     // Findings of before do not say.
     f.swapped = j.value("swapped", std::string());
     f.swaps_tried = j.value("swaps_tried", std::vector<std::string>());
+    f.either_order = j.value("either_order", std::string());
+    f.without_step = j.value("without_step", std::string());
     f.schedule = Schedule::parse(j.at("schedule").get<std::string>());
     j.at("strategy").get_to(f.strategy);
     j.at("seed").get_to(f.seed);

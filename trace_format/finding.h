@@ -64,6 +64,10 @@ struct Finding {
   std::string swapped;  // its text; empty: it did not
   // ... and did not under these: "SCHEDULE: VERDICT, REASON".
   std::vector<std::string> swaps_tried;
+  // Where it did not: a schedule under which the two come the other way round and it fails too...
+  std::string either_order;  // empty: none was made
+  // ... and one with a step less, under which it passes.
+  std::string without_step;
   Schedule schedule;
   std::string strategy;
   uint64_t seed = 0;

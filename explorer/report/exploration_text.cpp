@@ -77,4 +77,8 @@ std::string progress_line(uint64_t schedules, double seconds, uint64_t findings)
          counted(findings, "finding");
 }
 
+std::string minimising_line(uint64_t runs, size_t steps) {
+  return "minimising, " + counted(runs, "run") + ", " + counted(steps, "step");
+}
+
 }  // namespace heddle::report

@@ -26,5 +26,7 @@ std::string exploration_text(const ExplorationText& exploration, bool colour);
 
 // One line without a newline: "12,345 schedules, 410/s, 2 findings".
 std::string progress_line(uint64_t schedules, double seconds, uint64_t findings);
+// Likewise: "minimising, 120 runs, 7 steps".
+std::string minimising_line(uint64_t runs, size_t steps);
 
 }  // namespace heddle::report

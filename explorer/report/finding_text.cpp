@@ -55,15 +55,18 @@ std::string step_text(const DecidingStep& step) {
          "; thread " + std::to_string(step.next) + " goes on\n";
 }
 
-// Whether the run passes with the two steps the other way round.
+// Whether the run passes with the two steps the other way round, or else what can be said.
 std::string swap_text(const Finding& finding) {
   if (!finding.swapped.empty())
     return "  the other way round it passes: --schedule " + printable(finding.swapped) + "\n";
   std::string text;
-  for (const std::string& tried : finding.swaps_tried)
-    text +=
-        (text.empty() ? "  not confirmed: no run with the two the other way round passes\n" : "") +
-        ("    " + printable(tried)) + "\n";
+  if (!finding.either_order.empty())
+    text =
+        "  either order of these two fails: --schedule " + printable(finding.either_order) + "\n";
+  else if (!finding.swaps_tried.empty())
+    text = "  not confirmed: no run had these two the other way round\n";
+  if (!finding.without_step.empty())
+    text += "  with one step less it passes: --schedule " + printable(finding.without_step) + "\n";
   return text;
 }
 

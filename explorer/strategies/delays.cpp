@@ -5,8 +5,9 @@
 
 namespace heddle {
 
-Delays::Delays(uint64_t seed, const std::vector<Target>& targets, const Pct::Options& estimate)
-    : seed_(seed), estimate_(estimate) {
+Delays::Delays(uint64_t seed, const std::vector<Target>& targets, const Pct::Options& estimate,
+               First first)
+    : seed_(seed), estimate_(estimate), first_(first) {
   const auto add = [this](const Site& site) {
     if (std::ranges::find(sites_, site) == sites_.end()) sites_.push_back(site);
   };
@@ -29,7 +30,7 @@ void Delays::begin(uint64_t run) {
   running_ = 0;
   turn_ = 0;
   for (uint64_t i = 0; i <= run % kMostDelays; ++i) {
-    const uint64_t kind = random_.below(3);
+    const uint64_t kind = i == 0 && first_ == First::at_a_side ? 0 : random_.below(3);
     if (kind == 0 && !sites_.empty()) {
       const Site& site = random_.pick(std::span<const Site>(sites_));
       const uint8_t phase = site.updates && !random_.one_in(4) ? 1 : 0;

@@ -23,8 +23,11 @@ class Delays final : public Strategy {
  public:
   static constexpr uint32_t kMostDelays = 3;
 
+  // The first delay of a run is at a side of `targets`, if there are any, and never elsewhere.
+  enum class First : uint8_t { anywhere, at_a_side };
   // `estimate`: of Pct::Options ticks, accesses and longest_turn.
-  Delays(uint64_t seed, const std::vector<Target>& targets, const Pct::Options& estimate);
+  Delays(uint64_t seed, const std::vector<Target>& targets, const Pct::Options& estimate,
+         First first = First::anywhere);
 
   void begin(uint64_t run) override;
   Decision decide(const Situation& situation) override;
@@ -50,6 +53,7 @@ class Delays final : public Strategy {
 
   uint64_t seed_;
   Pct::Options estimate_;
+  First first_;
   std::vector<Site> sites_;
   uint64_t run_ = 0;
   RandomSource random_;

@@ -38,6 +38,8 @@ Finding complete() {
                  3}};
   f.swapped = "2@18:401003>3";
   f.swaps_tried = {"-: changed"};
+  f.either_order = "-";
+  f.without_step = "2@19:401003>3";
   f.schedule = Schedule::parse("2@17:401000.1>3,3@5:401010>2!10");
   f.strategy = "pct depth 3 seed 7 run 12";
   f.seed = ~uint64_t{0};

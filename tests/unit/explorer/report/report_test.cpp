@@ -104,14 +104,19 @@ Finding race() {
   return f;
 }
 
-TEST(FindingTextTest, SaysWhatWasTriedWhereTheSwappedStepsDoNotPass) {
+TEST(FindingTextTest, SaysWhatIsKnownWhereTheSwappedStepsDoNotPass) {
   Finding f = race();
   f.swapped.clear();
-  f.swaps_tried = {"2@17:401003>3: changed, the output differs", "-: infeasible, because"};
+  f.swaps_tried = {"2@17:401003>3: infeasible, because"};
+  f.without_step = "-";
   EXPECT_NE(finding_text(f, "", false)
-                .find("  not confirmed: no run with the two the other way round passes\n"
-                      "    2@17:401003>3: changed, the output differs\n"
-                      "    -: infeasible, because\n"),
+                .find("  not confirmed: no run had these two the other way round\n"
+                      "  with one step less it passes: --schedule -\n"),
+            std::string::npos);
+  f.either_order = "2@17:401003>3";
+  EXPECT_NE(finding_text(f, "", false)
+                .find("  either order of these two fails: --schedule 2@17:401003>3\n"
+                      "  with one step less it passes: --schedule -\n"),
             std::string::npos);
 }
 
