@@ -127,7 +127,14 @@ bool turned(const RunOutcome& failing, const DecidingPair& pair, const RunOutcom
   const bool put_off = pair.step.has_value();
   const PassedPoint* first = find_access(failing, put_off ? pair.held : pair.other, run, tasks);
   const PassedPoint* second = find_access(failing, put_off ? pair.other : pair.held, run, tasks);
-  return first && (!second || first->performed < second->performed);
+  if (first) return !second || first->performed < second->performed;
+  // A run that is stopped right behind an access need not have stopped at it.
+  const Place behind = after(failing.points[put_off ? pair.held : pair.other]);
+  for (size_t step = 0; step < run.points_before_step.size(); ++step)
+    if (run.schedule.steps[step].at == behind)
+      return !second ||
+             static_cast<size_t>(second - run.points.data()) >= run.points_before_step[step];
+  return false;
 }
 
 std::vector<SwappedRun> swap(const RunOutcome& failing, const DecidingPair& pair,

@@ -105,6 +105,13 @@ TEST(DecidingPairTest, WhatWasNeverPerformedDoesNotTurnThem) {
   // The second one need not come.
   run.points[0].performed = 1;
   EXPECT_TRUE(turned(failing, {0, 1, 0}, run));
+  // A step behind the access tells that it was performed.
+  RunOutcome behind = failing_run("1@5:43>2", {failing.points[1]});
+  behind.points[0].performed = 1;
+  behind.points_before_step = {0};
+  EXPECT_TRUE(turned(failing, {0, 1, 0}, behind));
+  behind.points_before_step = {1};
+  EXPECT_FALSE(turned(failing, {0, 1, 0}, behind));
   // It is another execution that came first.
   run.points = performed(failing.points[1], failing.points[0]);
   EXPECT_FALSE(turned(failing, {0, 1, 0}, run));
