@@ -19,6 +19,7 @@ using translator::Translation;
 
 constexpr uint64_t kReach = uint64_t{0x7f00'0000};  // bytes; a little less than 2 GiB
 constexpr size_t kWorthSaving = 32;                 // blocks
+constexpr uint64_t kLongest = 15;                   // bytes of an instruction
 constexpr uint64_t kPresent = 0x2'0000;             // bytes of an arena made present at a time
 
 size_t bit_of(uint64_t key) {
@@ -164,10 +165,10 @@ void CodeCache::make_present(size_t arena, uint64_t end) {
 
 void CodeCache::add_links(const Block* block) {
   for (const auto& link : block->links) {
-    const Incoming in{block->host + link.offset, block->host + link.stub};
+    const uint64_t field = block->host + link.offset;
     const uint64_t target = entry_key(link.target, link.lent);
-    incoming_[target].push_back(in);
-    if (const auto to = find(target)) patch(in.field, *to);
+    incoming_.add(target, field, block->host + link.stub);
+    if (const auto to = find(target)) patch(field, *to);
   }
 }
 
@@ -178,22 +179,20 @@ void CodeCache::know(uint64_t key, BlockEntry entry) {
   const Block& block = *entry.block;
   for (uint64_t page = block.pc >> 12; page <= (block.end - 1) >> 12; ++page)
     pages_[page].push_back(key);
-  const auto in = incoming_.find(key);
-  if (in == incoming_.end()) return;
   // A new block's own are written before it can be reached.
-  const bool fresh = entry.offset == block.entry;
-  const auto own = [&](const Incoming& link) {
-    return fresh && link.field - block.host < block.size;
+  const auto own = [&](const IncomingLink& link) {
+    return entry.offset == block.entry && link.field - block.host < block.size;
   };
-  for (const auto& link : in->second)
+  incoming_.each(key, [&](const IncomingLink& link) {
     if (own(link)) patch(link.field, entry.address());
-  for (const auto& link : in->second) {
-    if (own(link)) continue;
+  });
+  incoming_.each(key, [&](const IncomingLink& link) {
+    if (own(link)) return;
     if (!ahead_now_)
       patch(link.field, entry.address());
     else if (!patch_running(link.field, entry.address()))
       unlinked_.emplace_back(link.field, entry.address());
-  }
+  });
 }
 
 void CodeCache::adopt(const Block* block) {
@@ -230,6 +229,9 @@ std::optional<uint64_t> CodeCache::find_inside(uint64_t pc, bool lent) {
   const auto page = pages_.find(pc >> 12);
   if (page == pages_.end()) return std::nullopt;
   for (const uint64_t key : page->second) {
+    // Of a block that starts before and may reach so far.
+    const auto start = static_cast<uint64_t>(static_cast<int64_t>(key) >> 1);
+    if (pc - start > kLongest * options_.max_instructions) continue;
     const auto found = by_entry_.find(key);
     if (found == by_entry_.end()) continue;
     const Block& block = *found->second.block;

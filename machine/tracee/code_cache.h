@@ -16,6 +16,7 @@
 #include "machine/guest_memory.h"
 #include "machine/tracee/block.h"
 #include "machine/tracee/host_process.h"
+#include "machine/tracee/incoming_links.h"
 #include "machine/tracee/page_source.h"
 #include "machine/translator/translator.h"
 
@@ -102,10 +103,6 @@ class CodeCache final : private translator::KnownEntries {
  private:
   static constexpr size_t kKnownBits = 1 << 18;
   friend class SavedTranslations;
-  struct Incoming {
-    uint64_t field;  // host address of a link's displacement
-    uint64_t stub;   // host address of the link exit
-  };
   struct Pad {
     uint64_t pc;    // guest address
     uint64_t host;  // of the pad
@@ -156,7 +153,7 @@ class CodeCache final : private translator::KnownEntries {
   std::unordered_map<uint64_t, BlockEntry> by_entry_;
   std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // guest page -> live entries
   std::unordered_map<uint64_t, uint64_t> splits_;  // guest pc -> host address of phase 1
-  std::unordered_map<uint64_t, std::vector<Incoming>> incoming_;  // by target entry, linked or not
+  IncomingLinks incoming_;
   // By index, the first first: of jumps and calls, and of returns. An index that is not there has
   // the pads of one of the saved clusters at most.
   std::array<Pads, 2> pads_;

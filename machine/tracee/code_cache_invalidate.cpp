@@ -44,8 +44,8 @@ void CodeCache::invalidate(uint64_t start, uint64_t size) {
         if (!by_entry_.contains(key)) know(key, entry);
       for (const Block* block : saved_->take(cluster))
         for (const auto& link : block->links)
-          incoming_[entry_key(link.target, link.lent)].push_back(
-              {block->host + link.offset, block->host + link.stub});
+          incoming_.add(entry_key(link.target, link.lent), block->host + link.offset,
+                        block->host + link.stub);
     }
   }
   const auto invalidate_page = [&](std::vector<uint64_t>& keys) {
@@ -59,8 +59,8 @@ void CodeCache::invalidate(uint64_t start, uint64_t size) {
       }
       const Block& block = *it->second.block;
       if (block.pc >= end || block.end <= start) return false;
-      if (const auto in = incoming_.find(key); in != incoming_.end())
-        for (const auto& link : in->second) patch(link.field, link.stub);
+      incoming_.each(key,
+                     [&](const IncomingLink& link) { patch(link.field, link.stub_address()); });
       remove_pad(pc);
       for (const auto& split : block.splits) splits_.erase(split.pc);
       by_entry_.erase(it);

@@ -10,7 +10,9 @@ namespace heddle {
 namespace {
 
 constexpr unsigned kIdleTurns =
-    20000;                          // of looking before it sleeps until the next stop for a miss
+    20000;  // of looking before it sleeps until the next stop for a miss
+// Until it takes time to translate ahead: a guest that misses every microsecond waits the longer.
+constexpr unsigned kIdleBeforeAhead = 200;
 constexpr size_t kAhead = 32;       // blocks translated ahead for each miss
 constexpr size_t kMostAhead = 512;  // blocks wanted
 
@@ -168,7 +170,7 @@ void CodeCache::answer_misses() {
     bool may_plan = true;
     for (unsigned idle = 0; idle < kIdleTurns && !ending_;) {
       if (get(hot.miss_request) == 0 || get(hot.miss_answer) != 0) {
-        if (may_plan && (may_plan = translate_ahead())) continue;
+        if (idle >= kIdleBeforeAhead && may_plan && (may_plan = translate_ahead())) continue;
         _mm_pause();
         ++idle;
         continue;

@@ -11,10 +11,11 @@
 #include <csignal>
 #include <cstring>
 #include <map>
-#include <set>
+#include <span>
 #include <tuple>
 
 #include "machine/tracee/code_cache.h"
+#include "machine/tracee/key_map.h"
 #include "machine/tracee/saved_translations_file.h"
 
 namespace heddle {
@@ -23,22 +24,52 @@ using namespace saved_file;
 
 namespace {
 
-// The file's contents, section by section.
+// The file's contents: arrays, which must stay until they are written.
 class Writer {
  public:
-  Writer() : data_(sizeof(Header)) {}
   template <typename T>
   Section add(const std::vector<T>& values, size_t alignment = 16) {
-    data_.resize((data_.size() + alignment - 1) & ~(alignment - 1));
-    const Section section{data_.size(), values.size()};
-    const auto* bytes = reinterpret_cast<const uint8_t*>(values.data());
-    data_.insert(data_.end(), bytes, bytes + values.size() * sizeof(T));
+    size_ = (size_ + alignment - 1) & ~(alignment - 1);
+    const Section section{size_, values.size()};
+    parts_.push_back({size_, std::as_bytes(std::span(values))});
+    size_ += parts_.back().bytes.size();
     return section;
   }
-  std::vector<uint8_t>& data() { return data_; }
+
+  // Sets the header's checksum. False where writing failed.
+  bool write(int fd, Header& header) const {
+    constexpr size_t kChecked = offsetof(Header, build);
+    const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
+                                                                         XXH3_freeState);
+    if (!state) return false;
+    XXH3_64bits_reset(state.get());
+    const auto* first = reinterpret_cast<const uint8_t*>(&header);
+    XXH3_64bits_update(state.get(), first + kChecked, sizeof header - kChecked);
+    constexpr std::array<uint8_t, 0x1000> kGap{};
+    size_t at = sizeof header;
+    bool written = ftruncate(fd, static_cast<off_t>(size_)) == 0;
+    for (const auto& [offset, bytes] : parts_) {
+      XXH3_64bits_update(state.get(), kGap.data(), offset - at);
+      XXH3_64bits_update(state.get(), bytes.data(), bytes.size());
+      at = offset + bytes.size();
+      written = written && put(fd, bytes, offset);
+    }
+    header.checksum = XXH3_64bits_digest(state.get());
+    return written && put(fd, std::as_bytes(std::span(&header, 1)), 0);
+  }
 
  private:
-  std::vector<uint8_t> data_;
+  struct Part {
+    size_t offset;
+    std::span<const std::byte> bytes;
+  };
+  static bool put(int fd, std::span<const std::byte> bytes, size_t offset) {
+    return pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset)) ==
+           static_cast<ssize_t>(bytes.size());
+  }
+
+  std::vector<Part> parts_;
+  size_t size_ = sizeof(Header);
 };
 
 // Which regions of guest code are linked with which: a forest (union by attachment, with halving).
@@ -53,7 +84,9 @@ class Regions {
     }
     return at->first;
   }
-  void join(uint64_t a, uint64_t b) { parent_[find(a)] = find(b); }
+  void join(uint64_t a, uint64_t b) {
+    if (a != b) parent_[find(a)] = find(b);
+  }
 
  private:
   std::unordered_map<uint64_t, uint64_t> parent_;
@@ -84,18 +117,23 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
                               const CodeCache& cache) {
   // What leads where: pads by their host addresses, entries by their keys.
   std::vector<const Block*> candidates;
-  std::set<uint64_t> pads;
+  KeyMap<bool> pads;
   struct Led {
-    uint64_t block, host;
+    uint64_t block = 0, host = 0;
   };
-  std::map<uint64_t, Led> led;
+  KeyMap<Led> led;
+  std::vector<uint64_t> keys;  // of led
+  const auto lead = [&](uint64_t key, const BlockEntry& entry) {
+    Led& to = led[key];
+    if (to.host == 0) keys.push_back(key);
+    to = {entry.block->host, entry.address()};
+  };
   std::unordered_map<uint64_t, uint64_t> hashes;  // by page
   if (auto* saved = cache.saved_.get()) {
     for (uint32_t i = 0; i < saved->states_.size(); ++i) {
       if (saved->states_[i] == State::out_of_use) continue;
-      for (const auto& pad : saved->pads(i)) pads.insert(pad.host + pad.landing.offset);
-      for (const auto& [key, entry] : saved->entries(i))
-        led[key] = {entry.block->host, entry.address()};
+      for (const auto& pad : saved->pads(i)) pads[pad.host + pad.landing.offset] = true;
+      for (const auto& [key, entry] : saved->entries(i)) lead(key, entry);
       for (const auto& page : saved->file_->pages(saved->file_->clusters()[i]))
         hashes.emplace(page.page, page.hash);
     }
@@ -106,8 +144,8 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
     for (const auto& block : arena) candidates.push_back(&block);
   for (const auto& of_kind : cache.pads_)
     for (const auto& [index, list] : of_kind)
-      for (const auto& pad : list) pads.insert(pad.host);
-  for (const auto& [key, entry] : cache.by_entry_) led[key] = {entry.block->host, entry.address()};
+      for (const auto& pad : list) pads[pad.host] = true;
+  for (const auto& [key, entry] : cache.by_entry_) lead(key, entry);
   for (const auto& [page, hash] : cache.hashes_) {
     if (hash.changed)
       hashes.erase(page);
@@ -116,12 +154,12 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
   }
 
   // Blocks that are led to, of code that has not changed.
-  std::set<uint64_t> wanted;
-  for (const auto& [key, to] : led) wanted.insert(to.block);
+  KeyMap<bool> wanted;
+  for (const uint64_t key : keys) wanted[led[key].block] = true;
   std::vector<const Block*> kept;
   for (const auto* block : candidates) {
-    const bool is_pad = block->pad && pads.contains(block->host + block->landing.offset);
-    if (!is_pad && !wanted.contains(block->host)) continue;
+    const bool is_pad = block->pad && pads.find(block->host + block->landing.offset);
+    if (!is_pad && !wanted.find(block->host)) continue;
     bool fit = std::ranges::none_of(block->exits, [](const translator::ExitSite& site) {
       return site.kind == translator::ExitKind::unreadable;
     });
@@ -130,7 +168,7 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
     if (fit) kept.push_back(block);
   }
   std::ranges::sort(kept, {}, &Block::host);
-  std::unordered_map<uint64_t, uint32_t> index;  // in kept, by host address
+  KeyMap<uint32_t> index;  // in kept, by host address
   for (uint32_t i = 0; i < kept.size(); ++i) index[kept[i]->host] = i;
   if (is_wasted(cache.next_, kept)) {
     unlink(path.c_str());
@@ -165,10 +203,9 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
     uint8_t* bytes = bytes_at(block->host);
     for (const auto& link : block->links) {
       const uint64_t field = block->host + link.offset;
-      const auto to = led.find(entry_key(link.target, link.lent));
-      const auto far = to == led.end() || !index.contains(to->second.block)
-                           ? INT64_MAX
-                           : static_cast<int64_t>(to->second.host - (field + 4));
+      const Led* to = led.find(entry_key(link.target, link.lent));
+      const auto far =
+          to && index.find(to->block) ? static_cast<int64_t>(to->host - (field + 4)) : INT64_MAX;
       auto displacement = static_cast<int32_t>(far);
       if (displacement == far)
         regions.join(region(block->pc), region(link.target));
@@ -178,7 +215,7 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
     }
   }
   std::map<uint64_t, uint32_t> cluster_of;  // by the root of its regions
-  std::vector<std::set<uint64_t>> cluster_pages;
+  std::vector<std::vector<uint64_t>> cluster_pages;
   std::vector<SavedBlock> blocks;
   std::vector<translator::ExitSite> exits;
   std::vector<translator::Link> links;
@@ -188,6 +225,16 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
   std::vector<translator::IndirectTransfer> indirects;
   std::vector<Entry> entries;
   std::vector<Pad> kept_pads;
+  const auto reserve = [&](auto& to, auto of) {
+    size_t count = 0;
+    for (const auto* block : kept) count += (block->*of).size();
+    to.reserve(count);
+  };
+  blocks.reserve(kept.size());
+  reserve(exits, &Block::exits);
+  reserve(links, &Block::links);
+  reserve(origins, &Block::origins);
+  reserve(inner, &Block::inner);
   const auto append = [](auto& to, const auto& from, uint32_t& first, uint32_t& count) {
     first = static_cast<uint32_t>(to.size());
     count = static_cast<uint32_t>(from.size());
@@ -199,7 +246,8 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
         cluster_of.try_emplace(regions.find(region(block->pc)), next).first->second;
     if (cluster == cluster_pages.size()) cluster_pages.emplace_back();
     for (uint64_t page = block->pc >> 12; page <= (block->end - 1) >> 12; ++page)
-      cluster_pages[cluster].insert(page);
+      if (auto& all = cluster_pages[cluster]; all.empty() || all.back() != page)
+        all.push_back(page);
     SavedBlock out{};
     out.host = block->host;
     out.pc = block->pc;
@@ -217,16 +265,21 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
     append(inner, block->inner, out.inner, out.inner_count);
     append(splits, block->splits, out.splits, out.split_count);
     append(indirects, block->indirects, out.indirects, out.indirect_count);
-    if (block->pad && pads.contains(block->host + block->landing.offset))
+    if (block->pad && pads.find(block->host + block->landing.offset))
       kept_pads.push_back({block->pc, block->host, block->landing, cluster});
     blocks.push_back(out);
   }
-  for (const auto& [key, to] : led)  // by key
-    if (const auto at = index.find(to.block); at != index.end())
-      entries.push_back({key, to.host, at->second, blocks[at->second].cluster});
+  std::ranges::sort(keys);
+  for (const uint64_t key : keys) {
+    const Led& to = led[key];
+    if (const uint32_t* at = index.find(to.block))
+      entries.push_back({key, to.host, *at, blocks[*at].cluster});
+  }
   std::vector<Cluster> clusters;
   std::vector<Page> pages;
-  for (const auto& of_cluster : cluster_pages) {
+  for (auto& of_cluster : cluster_pages) {
+    std::ranges::sort(of_cluster);
+    of_cluster.erase(std::ranges::unique(of_cluster).begin(), of_cluster.end());
     clusters.push_back(
         {static_cast<uint32_t>(pages.size()), static_cast<uint32_t>(of_cluster.size()), 0, 0});
     for (const uint64_t page : of_cluster) pages.push_back({page, hashes.at(page)});
@@ -259,15 +312,7 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
   header.pages = writer.add(pages);
   header.pads = writer.add(kept_pads);
   for (size_t i = 0; i < kArenas; ++i) header.code[i] = writer.add(code[i], 0x1000);
-  auto& data = writer.data();
-  std::memcpy(data.data(), &header, sizeof header);
-  constexpr size_t kChecked = offsetof(Header, build);
-  header.checksum = XXH3_64bits(data.data() + kChecked, data.size() - kChecked);
-  std::memcpy(data.data(), &header, sizeof header);
-
-  if (::write(fd, data.data(), data.size()) != static_cast<ssize_t>(data.size()) ||
-      rename(fresh.c_str(), path.c_str()) != 0)
-    unlink(fresh.c_str());
+  if (!writer.write(fd, header) || rename(fresh.c_str(), path.c_str()) != 0) unlink(fresh.c_str());
 }
 
 namespace {
@@ -286,8 +331,8 @@ int open_fresh(const std::string& fresh) {
   return -1;
 }
 
-// Nobody waits for this process, so it keeps nothing of its parent's open but `fd`, handles no
-// signal as it did, and is an ordinary one to the kernel. Returns the descriptor's number now.
+// Nobody waits for this process, so it keeps nothing of its parent's open but `fd` and handles no
+// signal as it did. Returns the descriptor's number now.
 int stand_apart(int fd) {
   constexpr int kKept = 3;
   const int nothing = open("/dev/null", O_RDWR);

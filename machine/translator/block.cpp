@@ -164,7 +164,7 @@ Translation Block::translate() {
     }
     at_ = pc;
     if (plain) {
-      const auto quick = outline(source_, pc);
+      const auto quick = regular_outline(source_, pc);
       if (quick && instruction(*quick, pc)) {
         ++t_.instructions;
         pc += quick->length;

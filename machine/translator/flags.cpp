@@ -76,16 +76,19 @@ struct Step {
 
 std::optional<Step> step(const CodeSource& source, uint64_t pc) {
   using Kind = Outline::Kind;
-  const auto quick = outline(source, pc);
-  if (!quick) return std::nullopt;
+  const auto quick = regular_outline(source, pc);
   Step out;
-  out.end = pc + quick->length;
-  if (quick->kind == Kind::copied) {
+  if (quick) out.end = pc + quick->length;
+  if (quick && quick->kind == Kind::copied) {
     out.flags = quick->flags;
-  } else if (quick->kind == Kind::jump || quick->kind == Kind::call) {
+  } else if (quick && (quick->kind == Kind::jump || quick->kind == Kind::call)) {
     out.goes_on = quick->target;
+  } else if (quick && quick->kind == Kind::conditional) {
+    out.flags.transfers = true;
   } else {
     const auto in = decode(source, pc);
+    if (!in) return std::nullopt;
+    out.end = in->next();
     out.goes_on = goes_on_at(*in);
     out.flags = flag_effect(*in);
   }

@@ -68,12 +68,12 @@ bool irregular(uint8_t map, uint8_t opcode, bool rex) {
     if ((opcode & 0xe7) == 0x26 || (opcode >= 0x64 && opcode <= 0x67)) return true;
     if (opcode == 0xf0 || opcode == 0xf2 || opcode == 0xf3) return true;
     if ((opcode & 0xf0) == 0x70 || (opcode >= 0xe0 && opcode <= 0xeb)) return true;  // branches
-    return opcode == 0x62 || opcode == 0x8f || opcode == 0x9b || opcode == 0xc6 || opcode == 0xc7 ||
-           (opcode == 0x90 && rex);
+    return opcode == 0x62 || opcode == 0x8f || opcode == 0x9b || (opcode == 0x90 && rex);
   }
   if (map != 1) return false;
-  return opcode <= 0x0f || (opcode & 0xf0) == 0x80 || (opcode >= 0x18 && opcode <= 0x27) ||
-         opcode == 0xa6 || opcode == 0xa7 || opcode == 0xae || opcode == 0xc7;
+  return opcode <= 0x0f || (opcode & 0xf0) == 0x80 ||
+         (opcode >= 0x18 && opcode <= 0x27 && opcode != 0x1f) || opcode == 0xa6 || opcode == 0xa7 ||
+         opcode == 0xae || opcode == 0xc7;
 }
 
 bool is_lent(unsigned reg) {
@@ -179,6 +179,8 @@ std::optional<Parts> parts(const uint8_t* bytes, size_t size) {
     const uint8_t byte = bytes[at++];
     const uint8_t mode = byte >> 6, low = byte & 7;
     field = byte >> 3 & 7;
+    // xabort and xbegin are one of those that the key stands for.
+    if (map == 0 && (out.opcode | 1) == 0xc7 && field != 0) return std::nullopt;
     out.reg = static_cast<uint8_t>(field | (rex & 4) << 1);
     out.rm = static_cast<uint8_t>(low | (rex & 1) << 3);
     out.in_memory = mode != 3;
@@ -280,7 +282,7 @@ std::optional<Outline> in_full(const CodeSource& source, uint64_t pc) {
 
 }  // namespace
 
-std::optional<Outline> outline(const CodeSource& source, uint64_t pc) {
+std::optional<Outline> regular_outline(const CodeSource& source, uint64_t pc) {
   std::array<uint8_t, 32> bytes{};  // enough for what is read of a cut off instruction
   const size_t size = source.read(pc, std::span(bytes).first(kLongest));
   if (size == 0) return std::nullopt;
@@ -289,18 +291,18 @@ std::optional<Outline> outline(const CodeSource& source, uint64_t pc) {
     return out;
   }
   const auto found = parts(bytes.data(), size);
-  if (!found) return in_full(source, pc);
+  if (!found) return std::nullopt;
   Form* form = forms().find(found->key);
   if (form->key == 0) {
     const auto in = decode(source, pc);
     if (!in) return std::nullopt;
     Form fresh;
-    if (forms().full() || !learn(*in, *found, fresh)) return in_full(source, pc);
+    if (forms().full() || !learn(*in, *found, fresh)) return std::nullopt;
     forms().add(form, fresh);
   }
   Outline out;
   const size_t length = size_t{found->end} + form->tail;
-  if (length > size) return in_full(source, pc);
+  if (length > size) return std::nullopt;
   out.length = static_cast<uint8_t>(length);
   std::copy_n(bytes.begin(), 16, out.bytes.begin());
   out.kind = form->copied ? Outline::Kind::copied : Outline::Kind::other;
@@ -308,6 +310,11 @@ std::optional<Outline> outline(const CodeSource& source, uint64_t pc) {
   out.uses_lent = uses_lent(*form, *found);
   out.flags = form->flags;
   return out;
+}
+
+std::optional<Outline> outline(const CodeSource& source, uint64_t pc) {
+  const auto regular = regular_outline(source, pc);
+  return regular ? regular : in_full(source, pc);
 }
 
 }  // namespace heddle::translator

@@ -37,5 +37,7 @@ struct Outline {
 
 // Of the instruction at `pc`; nothing where there is none.
 std::optional<Outline> outline(const CodeSource& source, uint64_t pc);
+// The same; nothing where it would be unknown, too.
+std::optional<Outline> regular_outline(const CodeSource& source, uint64_t pc);
 
 }  // namespace heddle::translator

@@ -16,9 +16,8 @@ constexpr uint8_t kGreater = 15;  // the condition g
 }  // namespace
 
 bool call_ticks(const CodeSource& source, uint64_t target) {
-  const auto first = outline(source, target);
-  if (first && first->kind != Outline::Kind::unknown && first->kind != Outline::Kind::other)
-    return true;
+  const auto first = regular_outline(source, target);
+  if (first && first->kind != Outline::Kind::other) return true;
   auto in = decode(source, target);
   if (in && in->info.mnemonic == ZYDIS_MNEMONIC_ENDBR64) in = decode(source, in->next());
   return !in || in->info.mnemonic != ZYDIS_MNEMONIC_JMP ||

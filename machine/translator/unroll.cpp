@@ -39,12 +39,11 @@ bool Block::may_loop() const {
     if (!in) return false;
     switch (in->kind) {
       case Outline::Kind::copied:
+      case Outline::Kind::unknown:
         break;
       case Outline::Kind::conditional:
         if (in->target <= pc) return in->target == pc_;
         break;
-      case Outline::Kind::unknown:
-        return true;
       default:
         return false;
     }
