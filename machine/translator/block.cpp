@@ -164,7 +164,8 @@ Translation Block::translate() {
     }
     at_ = pc;
     if (plain) {
-      const auto quick = regular_outline(source_, pc);
+      const auto quick =
+          t_.instructions < outlined_ ? outlines_[t_.instructions] : regular_outline(source_, pc);
       if (quick && instruction(*quick, pc)) {
         ++t_.instructions;
         pc += quick->length;

@@ -68,7 +68,7 @@ class Block {
   void landing();
 
   // unroll.cpp: a loop that is one block.
-  bool may_loop() const;  // quickly: false where there is no loop_body
+  bool may_loop();  // quickly: false where there is no loop_body. Fills outlines_
   std::vector<Instruction> loop_body() const;
   void enter_unrolled(const std::vector<Instruction>& body);
   void unrolled(const std::vector<Instruction>& body);
@@ -150,7 +150,10 @@ class Block {
   Translation t_;
   uint64_t at_ = 0;    // the instruction that is translated
   bool lent_ = false;  // the registers of kLent, here
-  struct Filtered {    // an access that its line's entry does not settle
+  // The block's first instructions, as far as may_loop has looked.
+  std::array<Outline, 24> outlines_;
+  size_t outlined_ = 0;
+  struct Filtered {  // an access that its line's entry does not settle
     asmjit::Label begin, end;
     Instruction in;
     OperandAccess access;

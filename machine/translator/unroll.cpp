@@ -32,11 +32,13 @@ bool conditional_branch(const Instruction& in) {
 
 }  // namespace
 
-bool Block::may_loop() const {
+bool Block::may_loop() {
   uint64_t pc = pc_;
+  static_assert(kLongest <= std::tuple_size_v<decltype(outlines_)>);
   for (size_t i = 0; i < kLongest; ++i) {
     const auto in = outline(source_, pc);
     if (!in) return false;
+    outlines_[outlined_++] = *in;
     switch (in->kind) {
       case Outline::Kind::copied:
       case Outline::Kind::unknown:
