@@ -30,7 +30,7 @@ enum heddle_retry {
 
 enum { kNotPermitted = 1, kBadDescriptor = 9 };
 enum { kAgain = 11, kFault = 14, kPipe = 32, kNoSystemCall = 38, kUnsupported = 95 };
-enum { kPollNumber = 7, kEpollPwait = 281 };
+enum { kEpollPwait = 281 };
 enum { kStat = 5, kPoll = 7, kGetsockopt = 55, kSendto = 44, kRecvfrom = 45, kSendmsg = 46 };
 enum { kFcntl = 72, kNewfstatat = 262, kPreadv2 = 327, kPwritev2 = 328 };
 enum { kGetFlags = 3, kNonblock = 0x800 };
