@@ -3,8 +3,10 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <stdexcept>
+#include <utility>
 
 #include "machine/runtime/runtime.h"
 #include "machine/tracee/granted_ticks.h"
@@ -43,6 +45,17 @@ bool synchronous(const siginfo_t& info) {
   }
 }
 
+// What is at a system call's pc. It takes all flags, so none is dead there.
+class SyscallInstruction final : public translator::CodeSource {
+ public:
+  size_t read(uint64_t, std::span<uint8_t> out) const override {
+    constexpr std::array<uint8_t, 2> kBytes{0x0f, 0x05};
+    const size_t size = std::min(out.size(), kBytes.size());
+    std::copy_n(kBytes.begin(), size, out.begin());
+    return size;
+  }
+};
+
 }  // namespace
 
 GuestCpu::GuestCpu(HostProcess& process, std::shared_ptr<CodeCache>& cache, HostThread thread,
@@ -64,12 +77,18 @@ GuestCpu::GuestCpu(HostProcess& process, std::shared_ptr<CodeCache>& cache, Host
   auto regs = thread_.registers();
   regs.gs_base = state_;
   thread_.set_registers(regs);
+  base_ = regs;
 }
 
 heddle_task_state GuestCpu::load_state() const {
   const auto state = process_.memory().load<heddle_task_state>(state_);
   if (!state) throw TraceeGone("the program's process is gone");
   return *state;
+}
+
+heddle_task_state GuestCpu::take_state() {
+  const auto known = std::exchange(known_state_, std::nullopt);
+  return known ? *known : load_state();
 }
 
 heddle_hot_state& GuestCpu::hot() const {
@@ -112,7 +131,7 @@ bool GuestCpu::let_write(uint64_t start, uint64_t size) {
 
 void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t points) {
   if (budget == 0 || points == 0) throw std::logic_error("a run needs a budget");
-  heddle_task_state state = load_state();
+  heddle_task_state state = take_state();
   collect_log(state);
   cache_->begin(process_.shared_memory());
   state.task = context.task;
@@ -137,7 +156,7 @@ void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t po
 void GuestCpu::start(const TaskContext& context, Ticks budget, uint64_t points) {
   store_state(context, budget, points);
   exact_.reset();
-  auto regs = to_host(context.registers, thread_.registers());
+  auto regs = to_host(context.registers, base_);
   const uint64_t pc = context.registers[Register::rip];
   regs.rip = code([&] {
     return context.phase == 0 ? enter(pc, regs) : cache_->enter_split(pc, process_.memory());
@@ -191,7 +210,7 @@ std::optional<uint64_t> GuestCpu::go_on(const translator::ExitSite& site, user_r
 void GuestCpu::start_exact(const TaskContext& context, translator::Stop stop) {
   store_state(context, 1, kUnlimited);
   exact_ = stop;
-  auto regs = to_host(context.registers, thread_.registers());
+  auto regs = to_host(context.registers, base_);
   regs.rip = code([&] {
     return cache_->enter_exact(context.registers[Register::rip], stop, process_.memory());
   });
@@ -202,7 +221,7 @@ void GuestCpu::start_exact(const TaskContext& context, translator::Stop stop) {
 
 void GuestCpu::start_syscall(const TaskContext& context, uint64_t number,
                              const std::array<uint64_t, 6>& arguments) {
-  auto regs = to_host(context.registers, thread_.registers());
+  auto regs = to_host(context.registers, base_);
   regs.rax = number;
   regs.rdi = arguments[0];
   regs.rsi = arguments[1];
@@ -222,7 +241,8 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
   out.status = status;
   if (WIFEXITED(status) || WIFSIGNALED(status) || stop_event(status) != 0) return out;
 
-  auto regs = thread_.registers();
+  auto regs = base_ = thread_.registers();
+  known_state_.reset();
   const siginfo_t info = thread_.signal_info();
   auto& memory = process_.memory();
   heddle_task_state state{};
@@ -236,7 +256,11 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
                                    ? hot().spill[slot]
                                    : host.values[slot - translator::Spill::kHeld];
     context.registers[Register::rip] = pc;
-    clear_dead_flags(context.registers, memory);
+    auto& flags = context.registers[Register::rflags];
+    if (out.site && out.site->kind == ExitKind::syscall)
+      flags = translator::canonical_flags(SyscallInstruction(), pc, flags);
+    else
+      clear_dead_flags(context.registers, memory);
     context.ticks = static_cast<Ticks>(ticks_of(hot())) + uncounted;
     context.phase = phase;
     context.split_value = phase == 0 ? 0 : state.split_value;
@@ -279,7 +303,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
     if (regs.rip - 1 == layout::kMissCode + runtime::budget_stop()) {
       const auto* site = cache_->exit_at_low(hot().budget_site);
       if (!site) throw std::logic_error("a budget exit from nowhere");
-      state = load_state();
+      known_state_ = state = load_state();
       settle(site->pc, site->spills, 0);
       out.kind = Exit::Kind::budget;
       return out;
@@ -292,7 +316,6 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
     }
     if (const auto* site = cache_->exit_at(regs.rip - 1)) {
       out.site = site;
-      state = load_state();
       const uint64_t pc = site->pc;
       if (site->kind == ExitKind::link || site->kind == ExitKind::returned) {
         if (auto left = go_on(*site, regs)) {
@@ -302,6 +325,7 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
         }
         return std::nullopt;
       }
+      known_state_ = state = load_state();
       settle(pc, site->spills, site->phase);
       out = exit_of(*site, context, memory);
       if (site->kind == ExitKind::syscall) {
@@ -385,7 +409,7 @@ bool GuestCpu::at_start() const {
 }
 
 void GuestCpu::resume_here(Ticks budget, uint64_t points) {
-  heddle_task_state state = load_state();
+  heddle_task_state state = take_state();
   collect_log(state);
   grant(hot(), static_cast<Ticks>(ticks_of(hot())), budget, cache_->options().fast);
   state.points_left = points;

@@ -87,6 +87,7 @@ class GuestCpu {
 
  private:
   heddle_task_state load_state() const;
+  heddle_task_state take_state();
   heddle_hot_state& hot() const;
   uint64_t enter(uint64_t pc, const user_regs_struct& regs);
   std::optional<uint64_t> go_on(const translator::ExitSite& site, user_regs_struct& regs);
@@ -102,6 +103,9 @@ class GuestCpu {
   std::shared_ptr<CodeCache>& cache_;
   HostThread thread_;
   uint64_t state_;
+  user_regs_struct base_{};  // of the last stop: what no guest register is in
+  // The state page's contents, from an exit until the thread goes on.
+  std::optional<heddle_task_state> known_state_;
   uint64_t calls_ = 0;
   std::optional<TaskSignals> signals_;
   uint64_t started_at_ = 0;  // host address, and the task's ticks then

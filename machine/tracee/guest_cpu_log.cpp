@@ -28,7 +28,7 @@ void GuestCpu::collect_log(heddle_task_state& state) {
 }
 
 std::vector<LogEntry> GuestCpu::drain_log() {
-  heddle_task_state state = load_state();
+  heddle_task_state state = take_state();
   collect_log(state);
   process_.memory().store<uint64_t>(state_ + HEDDLE_STATE_ACCESS_NEXT, state.access_next);
   return std::exchange(logged_, {});
