@@ -32,6 +32,7 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
              const Place& at)
     : process_(HostProcess::start_empty()), files_(std::move(files)) {
   cache_ = std::make_shared<CodeCache>(process_.shared_code(), options);
+  std::vector<RemoteCall> calls;
   for (const auto& mapping : exec.mappings) {
     uint64_t start = mapping.start;
     uint64_t size = mapping.size;
@@ -39,17 +40,18 @@ Guest::Guest(const event::Exec& exec, PinnedFiles files, const translator::Optio
       start = mapping.start + mapping.size - kStackSize;
       size = kStackSize;
     }
-    int64_t got;
-    if (mapping.file) {
-      got = map_file(start, size, mapping.prot, MAP_FIXED | MAP_PRIVATE, *mapping.file,
-                     mapping.file->offset);
-    } else {
-      got = process_.remote_syscall(
-          SYS_mmap, {start, size, mapping.prot,
-                     MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0});
-    }
-    if (is_error(got)) refuse(got, "placing the mapping " + mapping.path);
+    if (mapping.file)
+      calls.push_back(mapping_of_file(start, size, mapping.prot, MAP_FIXED | MAP_PRIVATE,
+                                      *mapping.file, mapping.file->offset));
+    else
+      calls.push_back({SYS_mmap,
+                       {start, size, mapping.prot,
+                        MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, ~0ull, 0}});
   }
+  process_.remote_syscalls(process_.thread(), calls);
+  for (size_t i = 0; i < calls.size(); ++i)
+    if (is_error(calls[i].result))
+      refuse(calls[i].result, "placing the mapping " + exec.mappings[i].path);
   if (logs(options)) place_access_log();
   place_lines(options.filter);
   if (options.runtime_syscalls) {
@@ -111,6 +113,7 @@ std::unique_ptr<Guest> Guest::copied() {
   copy->process_ = process_.fork_checkpoint();
   copy->cache_ = cache_;
   copy->files_ = files_;
+  copy->descriptors_ = descriptors_;
   copy->tasks_ = tasks_;
   copy->extended_ = extended_;
   copy->current_ = current_;
@@ -217,13 +220,15 @@ void Guest::apply(const std::vector<MemoryEffect>& effects) {
 
 void Guest::give_answers(std::span<const uint8_t> entries) {
   if (entries.size() > kAnswers) throw std::logic_error("more answers than the log has room for");
+  std::vector<uint8_t> bytes(sizeof(heddle_log) + entries.size());
   heddle_log log{};
   log.magic = HEDDLE_LOG_MAGIC;
   log.mode = HEDDLE_LOG_REPLAY;
   log.capacity = kAnswers;
   log.used = heddle_log_count(static_cast<uint32_t>(entries.size()));
-  if (!memory().store(layout::kSyscallLog.start, log) ||
-      (!entries.empty() && !memory().write(layout::kSyscallLog.start + sizeof log, entries)))
+  std::memcpy(bytes.data(), &log, sizeof log);
+  std::ranges::copy(entries, bytes.begin() + sizeof log);
+  if (!memory().write(layout::kSyscallLog.start, bytes))
     throw std::runtime_error("writing the log of system calls in the replaying process");
 }
 

@@ -117,8 +117,9 @@ class Guest {
   void place_lines(translator::AccessFilter filter);
   void activate(TaskId task);
   TaskContext child_context(TaskId parent, TaskId child, const SyscallRequest& request);
-  int64_t map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
-                   const FileRange& file, uint64_t offset);
+  uint64_t descriptor_of(const std::string& content);
+  RemoteCall mapping_of_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
+                             const FileRange& file, uint64_t offset);
 
   int64_t map_object(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
                      const FileRange& file);
@@ -129,6 +130,7 @@ class Guest {
   std::unique_ptr<GuestCpu> cpu_;
   std::unique_ptr<LineTable> lines_;
   PinnedFiles files_;
+  std::map<std::string, uint64_t> descriptors_;  // of pinned files that are open, by content
   std::map<TaskId, TaskContext> tasks_;
   std::map<TaskId, RawExtendedState> extended_;  // of tasks that are not current
   TaskId current_ = 1;

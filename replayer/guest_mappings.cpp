@@ -1,8 +1,10 @@
 // A guest's address space: what mmap and its like do when a trace says that they were done.
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <system_error>
 
@@ -23,16 +25,34 @@ constexpr uint64_t kProgramBreak = layout::kRuntimeData.start + offsetof(heddle_
 
 }  // namespace
 
-int64_t Guest::map_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
-                        const FileRange& file, uint64_t offset) {
-  const uint64_t path = process_.stage(std::filesystem::absolute(files_(file.content)).string());
-  const int64_t fd = process_.remote_syscall(SYS_open, {path, 0 /* O_RDONLY */, 0});
-  if (is_error(fd)) refuse(fd, "opening the pinned file " + file.content);
-  const int64_t got = process_.remote_syscall(
-      SYS_mmap, {address, size, prot, (flags & ~uint64_t{MAP_SHARED | MAP_PRIVATE}) | MAP_PRIVATE,
-                 static_cast<uint64_t>(fd), offset});
-  process_.remote_syscall(SYS_close, {static_cast<uint64_t>(fd)});
-  return got;
+// Of the process: programs map most of their files several times, and open none in a replay.
+uint64_t Guest::descriptor_of(const std::string& content) {
+  const auto [known, fresh] = descriptors_.try_emplace(content, 0);
+  if (!fresh) return known->second;
+  const auto open = [&] {
+    const uint64_t path = process_.stage(std::filesystem::absolute(files_(content)).string());
+    return process_.remote_syscall(SYS_open, {path, O_RDONLY | O_CLOEXEC, 0});
+  };
+  int64_t fd = open();
+  if (fd == -EMFILE) {
+    for (const auto& [other, descriptor] : descriptors_)
+      if (other != content) process_.remote_syscall(SYS_close, {descriptor});
+    descriptors_.clear();
+    fd = open();
+  }
+  if (is_error(fd)) {
+    descriptors_.erase(content);
+    refuse(fd, "opening the pinned file " + content);
+  }
+  return descriptors_[content] = static_cast<uint64_t>(fd);
+}
+
+RemoteCall Guest::mapping_of_file(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
+                                  const FileRange& file, uint64_t offset) {
+  constexpr uint64_t kHow = MAP_SHARED | MAP_PRIVATE;
+  return {
+      SYS_mmap,
+      {address, size, prot, (flags & ~kHow) | MAP_PRIVATE, descriptor_of(file.content), offset}};
 }
 
 int64_t Guest::map_object(uint64_t address, uint64_t size, uint64_t prot, uint64_t flags,
@@ -81,7 +101,8 @@ int64_t Guest::perform(const SyscallRequest& request, std::optional<int64_t> exp
       if (file && file->object != 0) {
         got = map_object(address, a[1], a[2], flags, *file);
       } else if (file) {
-        got = map_file(address, a[1], a[2], flags, *file, file->offset);
+        const auto mapping = mapping_of_file(address, a[1], a[2], flags, *file, file->offset);
+        got = process_.remote_syscall(mapping.number, mapping.arguments);
       } else if ((flags & MAP_TYPE) == MAP_SHARED) {
         got = shared_->map_anonymous(process_, address, a[1], a[2], flags);
       } else {
