@@ -70,6 +70,12 @@ void HostThread::set_signal_mask(uint64_t mask) {
 }
 
 void HostThread::resume(int signal) {
+  // Killed while it was stopped, it may be in the last stop of its life already. Resumed from there
+  // unseen, the first thread of a process would not be reported before all others are reaped.
+  siginfo_t news{};
+  if (waitid(P_PID, static_cast<id_t>(tid_), &news, WSTOPPED | WNOHANG | WNOWAIT | __WALL) == 0 &&
+      news.si_pid == tid_ && news.si_status == (SIGTRAP | PTRACE_EVENT_EXIT << 8))
+    throw TraceeGone("thread " + std::to_string(tid_) + " was killed");
   if (ptrace(PTRACE_CONT, tid_, nullptr, signal) != 0) fail("resuming", tid_);
 }
 

@@ -41,7 +41,8 @@ class HostThread {
   uint64_t signal_mask() const;
   void set_signal_mask(uint64_t mask);
 
-  // Lets the thread run, delivering `signal` (0: none).
+  // Lets the thread run, delivering `signal` (0: none). Throws TraceeGone where it was killed
+  // since its stop; what it reports is then still to be waited for.
   void resume(int signal = 0);
   // After a group-stop: stay stopped but let SIGCONT end it.
   void listen();

@@ -20,6 +20,7 @@
 extern char** environ;
 static const char* self;
 static volatile int shared;
+static int go[2];
 
 static int ended(pid_t child) {
   int status = 0;
@@ -133,6 +134,30 @@ static void statuses(void) {
   puts("ended");
 }
 
+static void* waits_to_be_killed(void* argument) {
+  (void)argument;
+  CHECK(write(go[1], "", 1) == 1);
+  while (1) pause();
+}
+
+// Killed while its first thread computes and the other waits in a call.
+static void killed_with_threads(void) {
+  CHECK(pipe(go) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, waits_to_be_killed, NULL) == 0);
+    while (1) shared++;
+  }
+  char byte;
+  CHECK(read(go[0], &byte, 1) == 1);
+  CHECK(usleep(10000) == 0);  // the other thread comes to its call
+  CHECK(kill(child, SIGKILL) == 0 && ended(child) == 1000 + SIGKILL);
+  close(go[0]);
+  close(go[1]);
+  puts("killed with its threads");
+}
+
 // Forked twice, in a session of its own: an orphan, whom its nearest subreaper waits for.
 static void daemons(void) {
   int ends[2];
@@ -190,6 +215,7 @@ int main(int argc, char** argv) {
   made();
   executed_by_a_thread();
   statuses();
+  killed_with_threads();
   daemons();
   parents_end();
   puts("process_cases: ok");
