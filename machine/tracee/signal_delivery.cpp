@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <array>
 #include <cstring>
 #include <utility>
 
@@ -57,6 +58,13 @@ uint64_t page_fault_error(const siginfo_t& info, const GuestMemory& memory,
   return error;
 }
 
+// What a general protection fault tells: the gate that `int n` may not enter, as an entry of the
+// interrupt table (Intel SDM 3A, 6.13); 0 for all others.
+uint64_t protection_error(const GuestMemory& memory, uint64_t pc) {
+  const auto bytes = memory.load<std::array<uint8_t, 2>>(pc);
+  return bytes && (*bytes)[0] == 0xcd ? (*bytes)[1] * 8 + 2 : 0;
+}
+
 // What the fault left in the thread; nothing for a signal that is none.
 std::optional<LastFault> fault_of(const siginfo_t& info, const GuestMemory& memory,
                                   const Registers& registers, const LastFault& before) {
@@ -64,7 +72,9 @@ std::optional<LastFault> fault_of(const siginfo_t& info, const GuestMemory& memo
   const auto address = reinterpret_cast<uint64_t>(info.si_addr);
   switch (info.si_signo) {
     case SIGSEGV:
-      if (info.si_code == SI_KERNEL) return LastFault{kProtection, 0, before.address};
+      if (info.si_code == SI_KERNEL)
+        return LastFault{kProtection, protection_error(memory, registers[Register::rip]),
+                         before.address};
       return LastFault{kPageFault, page_fault_error(info, memory, registers), address};
     case SIGBUS:
       if (info.si_code == BUS_ADRALN) return LastFault{kAlignment, 0, before.address};

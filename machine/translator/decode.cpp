@@ -72,7 +72,12 @@ std::optional<Register> general_register(ZydisRegister reg) {
 
 bool refused(const Instruction& in) {
   switch (in.info.mnemonic) {
-    case ZYDIS_MNEMONIC_INT:
+    case ZYDIS_MNEMONIC_INT: {
+      // Gates that user code may enter: int3, into, and system calls of 32-bit programs. All others
+      // are general protection faults.
+      const auto vector = in.operands[0].imm.value.u & 0xff;
+      return vector == 3 || vector == 4 || vector == 0x80;
+    }
     case ZYDIS_MNEMONIC_IRET:
     case ZYDIS_MNEMONIC_IRETD:
     case ZYDIS_MNEMONIC_IRETQ:

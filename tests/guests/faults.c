@@ -77,6 +77,7 @@ __attribute__((noinline, section(".text.faults"))) static void all(uint8_t* read
   FAULT("ud2", 0, "ud2");
   FAULT("int3", 0, "int3");
   FAULT("a privileged instruction", 0, "hlt");
+  FAULT("an interrupt that is the kernel's", 0, "int $0x58");
   static const uint32_t unmasked = 0x1d80, usual = 0x1f80;
   FAULT("a vector division by zero", &unmasked,
         "ldmxcsr (%%rdi)\n xorps %%xmm1, %%xmm1\n pcmpeqd %%xmm0, %%xmm0\n psrld $25, %%xmm0\n"
