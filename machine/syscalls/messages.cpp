@@ -4,6 +4,7 @@
 #include <sys/sem.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "machine/syscalls/commands.h"
 #include "machine/syscalls/rows.h"
@@ -67,6 +68,14 @@ void msgrcv_effects(const CompletedCall& call, std::vector<MemoryRange>& out) {
   out.push_back({call.arguments[1], kLong + static_cast<uint64_t>(call.result)});
 }
 
+// How many semaphores a set has, which GETALL does not say: the set is asked, while the task that
+// has called it still waits. Nothing where it is gone.
+std::optional<uint64_t> size_of_set(uint64_t id) {
+  semid_ds set{};
+  if (::semctl(static_cast<int>(id), 0, IPC_STAT, &set) != 0) return std::nullopt;
+  return set.sem_nsems;
+}
+
 void semctl_effects(const CompletedCall& call, std::vector<MemoryRange>& out) {
   if (call.result < 0) return;
   switch (call.arguments[2]) {
@@ -79,14 +88,18 @@ void semctl_effects(const CompletedCall& call, std::vector<MemoryRange>& out) {
     case SEM_INFO:
       out.push_back({call.arguments[3], 40});  // struct seminfo
       break;
+    case GETALL:
+      if (const auto size = size_of_set(call.arguments[0]))
+        out.push_back({call.arguments[3], *size * sizeof(uint16_t)});
+      break;
     default:
       break;
   }
 }
 
 std::string semctl_taint(const CompletedCall& call) {
-  if (call.result < 0 || call.arguments[2] != GETALL) return {};
-  return "semctl GETALL: how many values it wrote is not known";
+  if (call.result < 0 || call.arguments[2] != GETALL || size_of_set(call.arguments[0])) return {};
+  return "semctl GETALL: the set cannot be asked how many values that wrote";
 }
 
 constexpr Argument kFlags{Kind::hexadecimal};

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sem.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -49,6 +50,17 @@ struct Pipe {
     EXPECT_EQ(write(ends[1], text, std::strlen(text)), static_cast<ssize_t>(std::strlen(text)));
   }
 };
+
+TEST_F(Effects, GetallWritesAsManyValuesAsTheSetHas) {
+  const int set = semget(IPC_PRIVATE, 7, 0600);
+  if (set < 0) GTEST_SKIP() << "no semaphores here";
+  EXPECT_EQ(oracle.expect_exact(SYS_semctl,
+                                [&] {
+                                  return SyscallArguments{u(set), 0, GETALL, a(0)};
+                                }),
+            0);
+  EXPECT_EQ(semctl(set, 0, IPC_RMID), 0);
+}
 
 TEST_F(Effects, ReadsWriteWhatTheResultSays) {
   Pipe pipe;
