@@ -67,4 +67,17 @@ bool written_by_others(const std::set<pid_t>& tree, pid_t pid, uint64_t start,
   return false;
 }
 
+size_t attachments(const std::set<pid_t>& processes, int segment) {
+  // Segments are files of the kernel's own, of the name SYSV and the key, whose inode is the
+  // number.
+  const std::string inode = " " + std::to_string(segment);
+  size_t count = 0;
+  for (const pid_t pid : processes) {
+    std::ifstream maps("/proc/" + std::to_string(pid) + "/maps");
+    for (std::string line; std::getline(maps, line);)
+      count += line.find(" /SYSV") != line.npos && parse(line).file.ends_with(inode);
+  }
+  return count;
+}
+
 }  // namespace heddle

@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <set>
 #include <string>
@@ -13,5 +14,9 @@ namespace heddle {
 // writable? Processes whose maps we may not read are passed over. `file`: a path to it.
 bool written_by_others(const std::set<pid_t>& tree, pid_t pid, uint64_t start,
                        const std::string& file);
+
+// In how many pieces the address spaces of these processes (one for each space) map a System V
+// segment: what shm_nattch counts of them. A piece ends where the protection changes.
+size_t attachments(const std::set<pid_t>& processes, int segment);
 
 }  // namespace heddle

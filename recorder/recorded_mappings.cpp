@@ -6,6 +6,7 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <map>
 
 #include "machine/pages.h"
 #include "machine/syscalls/file_changes.h"
@@ -146,9 +147,13 @@ std::string Recorder::attach_segment(Task& task, const Call& call, event::Syscal
   e.file = FileRange{"", 0, shared_.give(file), size};
   if (std::ranges::any_of(bytes, [](uint8_t b) { return b != 0; }))
     e.file->content = trace_.pin(bytes);
-  size_t ours = 0;
-  for (const auto* space : spaces()) ours += space->files.showing(file, 0, size).size();
-  return info.shm_nattch > ours ? "a shared memory segment is attached to another process too" : "";
+  std::map<const Space*, pid_t> users;
+  for (const auto& [id, other] : tasks_) users[other->process->space.get()] = other->process->pid;
+  std::set<pid_t> processes;
+  for (const auto& [space, pid] : users) processes.insert(pid);
+  return info.shm_nattch > attachments(processes, segment)
+             ? "a shared memory segment is attached to another process too"
+             : "";
 }
 
 // A call that changed a file that shows in memory: what the object holds now, or what the memory

@@ -10,6 +10,7 @@
 #include <sys/sendfile.h>
 #include <sys/shm.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -125,6 +126,25 @@ static void segments(void) {
   CHECK(shmdt(one) == 0 && strcmp(two + kPage, "segment") == 0 && shmdt(two) == 0);
 }
 
+// A view in two pieces counts as two attachments, and so does a child's.
+static void segment_in_pieces(void) {
+  const int id = shmget(IPC_PRIVATE, 2 * kPage, IPC_CREAT | 0600);
+  if (id < 0) return;
+  char* one = shmat(id, NULL, 0);
+  CHECK(one != (char*)-1 && mprotect(one, kPage, PROT_READ) == 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    char* again = shmat(id, NULL, 0);
+    if (again == (char*)-1) _exit(1);
+    strcpy(again + kPage, "by the child");
+    _exit(0);
+  }
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child && status == 0);
+  CHECK(strcmp(one + kPage, "by the child") == 0);
+  CHECK(shmdt(one) == 0 && shmctl(id, IPC_RMID, NULL) == 0);
+}
+
 static void anonymous(void) {
   char* at = map(-1, 2 * kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, 0);
   char* again = mremap(at, 0, 2 * kPage, MREMAP_MAYMOVE);  // a second view of the same pages
@@ -154,6 +174,7 @@ int main(void) {
   written_behind();
   grown_and_shrunk();
   segments();
+  segment_in_pieces();
   anonymous();
   puts("mapped_files: ok");
   return 0;
