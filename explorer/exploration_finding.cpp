@@ -136,7 +136,7 @@ Failure Exploration::explain(const RunOutcome& failing, const ExplorationOptions
     return loose.schedule;
   };
   Minimised minimised = minimise(failing.schedule, fails_alike, minimiser);
-  if (how == Minimising::freely && minimised.schedule.steps.size() > kFewSteps) {
+  if (minimised.schedule.steps.size() > kFewSteps) {
     if (const auto fewer = few_delays(failing, minimised.schedule, options, jobs)) {
       const Minimised other = minimise(*fewer, fails_alike, minimiser);
       if (other.schedule.steps.size() < minimised.schedule.steps.size()) minimised = other;
