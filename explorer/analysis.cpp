@@ -6,9 +6,9 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <string_view>
 #include <unordered_map>
 
+#include "explorer/code_owner.h"
 #include "explorer/concurrent_part.h"
 #include "explorer/goroutines.h"
 #include "explorer/heap_blocks.h"
@@ -27,27 +27,6 @@ constexpr uint64_t kMostFreed = 1 << 16;
 
 // Of a run whose heap is followed when it is explored: that costs a run something.
 constexpr uint64_t kMostHeapCalls = 20'000;
-
-// Whose code an instruction is.
-enum class Code : uint8_t {
-  program,
-  library,     // the C library's own: it locks for itself, or its documentation says who must
-  go_runtime,  // orders nothing and races with nothing
-};
-
-// Functions of the C library that read or write what their caller names.
-bool copies_for_caller(std::string_view function) {
-  while (function.starts_with("_")) function.remove_prefix(1);
-  for (const auto* prefix : {"mem", "str", "stp", "wcs", "wmem", "bcopy", "bzero"})
-    if (function.starts_with(prefix)) return true;
-  return false;
-}
-
-bool is_c_library(std::string_view library) {
-  for (const auto* name : {"libc.so", "ld-linux", "libpthread.so", "libdl.so", "librt.so"})
-    if (library.starts_with(name)) return true;
-  return false;
-}
 
 class Analysis {
  public:
@@ -102,6 +81,7 @@ class Analysis {
     run_.lock_ordered = detector_.lock_ordered();
     run_.contended = detector_.contended();
     sort_out_handlers();
+    while (!freed_again_.empty()) goes_on(freed_again_.begin()->first);
     for (const auto* pairs : {&run_.races, &run_.lock_ordered})
       for (const auto& [first, second, count] : *pairs) {
         if (first.by_call == kFreed) run_.block_users.insert(second.place.pc);
@@ -175,19 +155,6 @@ class Analysis {
     }
   }
 
-  Code code(uint64_t pc) {
-    const auto [it, fresh] = code_.try_emplace(pc, Code::program);
-    if (!fresh) return it->second;
-    const std::string function = symbols_.function(pc);
-    // A map's own code draws its random numbers inline.
-    if (goroutines_.present() && (Goroutines::runtime(function) ||
-                                  symbols_.locate(pc).function.starts_with("runtime.fastrand")))
-      it->second = Code::go_runtime;
-    else if (is_c_library(symbols_.library(pc)) && !copies_for_caller(function))
-      it->second = Code::library;
-    return it->second;
-  }
-
   bool private_to(TaskId task, uint64_t address) const {
     return goroutines_.present() ? goroutines_.private_to(task, address)
                                  : handlers_.private_to(task, address);
@@ -245,8 +212,9 @@ class Analysis {
         detector_.mark(entry.address, entry.size);
         continue;
       }
-      const Code whose = code(entry.pc);
-      if (whose == Code::go_runtime) continue;
+      const CodeOwner whose = code_.of(entry.pc);
+      if (whose != CodeOwner::library) goes_on(task);
+      if (whose == CodeOwner::go_runtime) continue;
       if (private_to(task, entry.address)) continue;
       Access access;
       access.strand = strand(task);
@@ -254,14 +222,24 @@ class Analysis {
       access.address = entry.address;
       access.size = entry.size;
       access.kind = static_cast<AccessKind>(entry.kind);
-      access.ordered_only = whose == Code::library;
-      if (whose == Code::program) goroutines_.back_in_program(access.strand, detector_);
+      access.ordered_only = whose == CodeOwner::library;
+      if (whose != CodeOwner::library) goroutines_.back_in_program(access.strand, detector_);
+      if (whose == CodeOwner::atomic) detector_.mark(entry.address, entry.size);
       ++executions_[entry.pc];
       if (entry.size <= 64)
         detector_.access(access);
       else
         look_at(access);
     }
+  }
+
+  // What `task` freed a second time was no doing of the C library's at its end: it goes on.
+  void goes_on(TaskId task) {
+    if (freed_again_.empty()) return;
+    const auto again = freed_again_.find(task);
+    if (again == freed_again_.end()) return;
+    run_.freed_twice.insert(run_.freed_twice.end(), again->second.begin(), again->second.end());
+    freed_again_.erase(again);
   }
 
   void look_at(Access access) {
@@ -289,7 +267,7 @@ class Analysis {
       access.kind = AccessKind::write;
       access.by_call = kFreed;
       ++executions_[change.by];
-      if (change.twice) run_.freed_twice.push_back(access);
+      if (change.twice) freed_again_[task].push_back(access);
       look_at(access);
     }
     if (change.allocated)
@@ -298,7 +276,7 @@ class Analysis {
 
   // Does the C library block signals for itself there, so that its own code is not interrupted?
   bool blocks_for_itself(const Place& place, const event::Syscall& call) {
-    if (call.number != SYS_rt_sigprocmask || code(place.pc) != Code::library) return false;
+    if (call.number != SYS_rt_sigprocmask || code_.of(place.pc) != CodeOwner::library) return false;
     const std::string function = symbols_.function(place.pc);
     return function.find("sigmask") == std::string::npos &&
            function.find("sigprocmask") == std::string::npos && !function.ends_with("syscall");
@@ -342,7 +320,10 @@ class Analysis {
     const StrandId self = strand(task);
     if (const auto* call = std::get_if<event::Syscall>(&event.body)) {
       const auto& a = call->arguments;
-      if (code(event.place.pc) != Code::go_runtime) {
+      if (call->number != SYS_rt_sigprocmask && call->number != SYS_madvise &&
+          call->number != SYS_munmap)
+        goes_on(task);
+      if (code_.of(event.place.pc) != CodeOwner::go_runtime) {
         touch(number, *call);
         if (!goroutines_.present())
           handlers_.completed(
@@ -358,7 +339,7 @@ class Analysis {
       if (call->number == SYS_set_tid_address || call->number == SYS_gettid)
         signal_owners_.by_tid[call->result] = task;
       // What a Go program's runtime sleeps on orders the runtime only.
-      if (call->number == SYS_futex && code(event.place.pc) != Code::go_runtime) {
+      if (call->number == SYS_futex && code_.of(event.place.pc) != CodeOwner::go_runtime) {
         const auto command = a[1] & FUTEX_CMD_MASK;
         if (command == FUTEX_WAKE || command == FUTEX_WAKE_BITSET) detector_.futex_wake(self, a[0]);
         if (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET)
@@ -378,6 +359,7 @@ class Analysis {
     } else if (const auto* end = std::get_if<event::TaskExit>(&event.body)) {
       for (const auto& effect : end->effects) detector_.futex_wake(self, effect.address);
       std::erase(signal_owners_.tasks, task);
+      freed_again_.erase(task);
     } else if (const auto* over = std::get_if<event::ProcessExit>(&event.body)) {
       run_.status = over->status;
     }
@@ -408,9 +390,13 @@ class Analysis {
   const std::vector<Event>& recording_;
   const Symbols& symbols_;
   Goroutines goroutines_;
+  CodeOwners code_{symbols_, goroutines_.present()};
   std::map<uint64_t, Register> calls_;  // of goroutines_ and heap_
   HeapBlocks heap_;
   uint64_t heap_calls_ = 0;
+  // Not yet said to be a mistake: glibc frees what a thread that ends has kept for itself, which
+  // another one may have freed first.
+  std::map<TaskId, std::vector<Access>> freed_again_;
   KernelOrder kernel_order_;
   SignalOwners signal_owners_{{1}, {}};
   SignalHandlers handlers_{[this](uint64_t key) { return goroutines_.numbered(key); }};
@@ -421,7 +407,6 @@ class Analysis {
   std::map<TaskId, Place> left_by_signal_;  // calls that a signal ended last
   std::unique_ptr<Replayer> replayer_;
   RaceDetector detector_;
-  std::unordered_map<uint64_t, Code> code_;
   std::unordered_map<uint64_t, uint64_t> executions_;
   std::map<TaskId, Ticks> ticks_;
   AnalysedRun run_;

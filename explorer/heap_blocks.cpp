@@ -73,7 +73,7 @@ HeapBlocks::Change HeapBlocks::called(TaskId task, const LogEntry& entry) {
   if (calls.empty()) return {};
   const Call call = calls.back();
   calls.pop_back();
-  return returned(call, entry.address);
+  return returned(task, call, entry.address);
 }
 
 HeapBlocks::Change HeapBlocks::release(TaskId task, uint64_t address, uint64_t entry) {
@@ -96,7 +96,7 @@ HeapBlocks::Change HeapBlocks::release(TaskId task, uint64_t address, uint64_t e
   return change;
 }
 
-HeapBlocks::Change HeapBlocks::returned(const Call& call, uint64_t result) {
+HeapBlocks::Change HeapBlocks::returned(TaskId task, const Call& call, uint64_t result) {
   Change change;
   change.by = call.entry;
   if (result == 0) return change;
@@ -107,7 +107,7 @@ HeapBlocks::Change HeapBlocks::returned(const Call& call, uint64_t result) {
     if (const auto old = live_.find(call.first); old != live_.end()) {
       change.freed = {old->first, old->second};
       freed_[old->first] = old->second;
-      freed_by_.erase(old->first);
+      freed_by_[old->first] = task;
       live_.erase(old);
     }
   }

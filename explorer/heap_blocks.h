@@ -65,7 +65,7 @@ class HeapBlocks {
   void watch(const std::string& name, Function function, uint64_t start, uint64_t size,
              const GuestMemory& memory, std::map<uint64_t, Register>& calls);
   Change release(TaskId task, uint64_t address, uint64_t entry);
-  Change returned(const Call& call, uint64_t result);
+  Change returned(TaskId task, const Call& call, uint64_t result);
 
   const Symbols* symbols_;
   std::unordered_map<uint64_t, Site> sites_;

@@ -244,6 +244,14 @@ std::vector<Site> DebugInfo::sites(uint64_t pc) const {
   return sites;
 }
 
+std::string DebugInfo::file(uint64_t pc) const {
+  library_->load_units();
+  const uint64_t linked = pc - library_->bias;
+  auto unit = library_->unit_at(linked);
+  Dwarf_Line* line = unit ? dwarf_getsrc_die(&*unit, linked) : nullptr;
+  return line ? path_of(&*unit, dwarf_linesrc(line, nullptr, nullptr)) : "";
+}
+
 std::optional<uint64_t> DebugInfo::member_offset(const std::string& structure,
                                                  const std::string& member) const {
   library_->load_units();

@@ -31,6 +31,9 @@ class DebugInfo {
   // the function that the code belongs to. Never empty.
   std::vector<Site> sites(uint64_t pc) const;
 
+  // The file of the first of sites(pc), for less: empty where lines are not known.
+  std::string file(uint64_t pc) const;
+
   // Offset in bytes of a member of a structure type; nothing where DWARF does not say.
   std::optional<uint64_t> member_offset(const std::string& structure,
                                         const std::string& member) const;

@@ -65,6 +65,11 @@ const std::vector<Site>& Symbols::sites(uint64_t pc) const {
   return it->second;
 }
 
+std::string Symbols::file(uint64_t pc) const {
+  const LoadedModule* in = code_module(pc);
+  return in && !in->go_function(pc) ? in->debug_info().file(pc) : "";
+}
+
 std::string Symbols::site(uint64_t pc) const {
   const Site& innermost = sites(pc).front();
   std::string out = innermost.function;

@@ -38,6 +38,8 @@ class Symbols {
   std::string site(uint64_t pc) const;
   // The library that `pc` is in, as it names itself (DT_SONAME: "libc.so.6"); empty in programs.
   std::string library(uint64_t pc) const;
+  // The file of the innermost of sites(pc) in code that is not Go, for less than all of them.
+  std::string file(uint64_t pc) const;
   // The innermost of sites(pc).
   Site locate(uint64_t pc) const { return sites(pc).front(); }
   // The data symbol that `address` is in, "name" or "name+offset"; empty where there is none.
