@@ -68,6 +68,7 @@ bool irregular(uint8_t map, uint8_t opcode, bool rex) {
     if ((opcode & 0xe7) == 0x26 || (opcode >= 0x64 && opcode <= 0x67)) return true;
     if (opcode == 0xf0 || opcode == 0xf2 || opcode == 0xf3) return true;
     if ((opcode & 0xf0) == 0x70 || (opcode >= 0xe0 && opcode <= 0xeb)) return true;  // branches
+    if (opcode == 0xcd) return true;  // an interrupt: which one says whether it is refused
     return opcode == 0x62 || opcode == 0x8f || opcode == 0x9b || (opcode == 0x90 && rex);
   }
   if (map != 1) return false;
