@@ -5,12 +5,15 @@
 
 #include <string>
 
+#include "machine/guest_memory.h"
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/layout.h"
 #include "machine/translator/decode.h"
 #include "machine/translator/outline.h"
 
 namespace heddle::translator {
+
+inline constexpr uint8_t kHlt = 0xf4;  // faults as a branch does whose target is not canonical
 
 class Block {
  public:

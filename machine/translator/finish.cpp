@@ -39,6 +39,14 @@ Translation Block::finish() {
       continue;
     }
     lent_ = pending.lent;
+    if (!canonical(pending.target)) {
+      // The branch raises what an instruction of the kernel's does.
+      origin(pending.from);
+      inside.push_back({pending.offset, offset()});
+      bytes({kHlt});
+      origin(t_.end);
+      continue;
+    }
     t_.links.push_back({pending.offset, offset(), pending.target, pending.lent, loop});
     link_exit(pending.target);
   }

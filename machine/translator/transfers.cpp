@@ -308,6 +308,11 @@ bool Block::transfer(const Instruction& in) {
       if (in.operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         const uint64_t target = direct_target(in);
         push_return_address(in.next());
+        if (!canonical(target)) {
+          a_.lea(x86::rsp, x86::ptr(x86::rsp, 8));
+          bytes({kHlt});
+          return true;
+        }
         if (call_ticks(source_, target))
           tick_and_link(target);
         else

@@ -101,6 +101,29 @@ TEST(Fault, IsExactInEveryMode) {
   }
 }
 
+TEST(Fault, OfADirectBranchOutOfTheAddressSpaceIsTheBranchs) {
+  const std::vector<std::vector<uint8_t>> branches{
+      {0xe9, 0, 0, 0, 0x7f},        // jmp
+      {0x0f, 0x85, 0, 0, 0, 0x7f},  // jnz
+      {0xe8, 0, 0, 0, 0x7f},        // call
+  };
+  Comparison comparison;
+  for (const auto& branch : branches) {
+    GuestProgram program = generate(2);
+    program.placement.code = 0x7fff'f7a0'0000;
+    program.items.clear();
+    program.items.push_back({.bytes = {0x83, 0xc9, 0x01}});  // or ecx, 1
+    program.items.push_back({.bytes = branch});
+    auto& r = program.registers;
+    r[Register::rip] = program.placement.code;
+    r[Register::rsp] = program.placement.stack() + 0x800;
+    r[Register::fs_base] = program.placement.data();
+    EXPECT_EQ(comparison.difference(program).value_or(""), "") << program.text();
+    EXPECT_EQ(comparison.end().signal.si_signo, SIGSEGV);
+    EXPECT_EQ(comparison.end().signal.si_code, SI_KERNEL);
+  }
+}
+
 // The log's guard page is the machine's business: no entry is lost, no fault shows.
 TEST(Fault, AFullAccessLogIsDrainedInBetween) {
   Sandbox sandbox;
