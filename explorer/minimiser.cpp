@@ -37,7 +37,7 @@ class Reduction {
   bool exhausted() const { return exhausted_; }
 
   // Tries `candidate`; makes it the best one if it fails.
-  bool accept(Schedule candidate) {
+  bool accept(const Schedule& candidate) {
     const std::string text = candidate.text();
     // What was tried and failed was the best one once: going back to it would be no progress.
     if (tried_.contains(text)) return false;

@@ -304,7 +304,7 @@ void Recorder::mapping_changed(Task& task, uint64_t start, uint64_t size, bool e
   // What was read of code may be known without a translation of it.
   if (task.memory().mappings_changed(start, size)) task.process->space->cache->invalidate(start, 0);
   for (const uint64_t page : task.host().mapping_changed(start, size))
-    code_changed(task, page, kCodePage, false);
+    code_changed(task, page, kPage, false);
   code_changed(task, start, size, executable);
 }
 

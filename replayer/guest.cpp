@@ -171,7 +171,7 @@ void Guest::code_changed(uint64_t start, uint64_t size, bool executable) {
 }
 
 void Guest::shared_code_changed() {
-  for (const uint64_t page : memory().watched().take_shared()) code_changed(page, kCodePage, false);
+  for (const uint64_t page : memory().watched().take_shared()) code_changed(page, kPage, false);
 }
 
 // The guest mapped, unmapped or protected this.
@@ -179,7 +179,7 @@ void Guest::mapping_changed(uint64_t start, uint64_t size, bool executable) {
   // What was read of code may be known without a translation of it.
   if (memory().mappings_changed(start, size)) cache_->invalidate(start, 0);
   for (const uint64_t page : process_.mapping_changed(start, size))
-    code_changed(page, kCodePage, false);
+    code_changed(page, kPage, false);
   code_changed(start, size, executable);
 }
 

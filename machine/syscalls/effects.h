@@ -28,10 +28,6 @@ std::vector<MemoryEffect> contents(const std::vector<MemoryRange>& ranges,
 // Why effects() is not all that the call did (for a person); empty: it is.
 std::string unknown_effects(const Syscall& call, const SyscallArguments& arguments, int64_t result,
                             const GuestMemory& memory);
-inline bool effects_known(const Syscall& call, const SyscallArguments& arguments, int64_t result,
-                          const GuestMemory& memory) {
-  return unknown_effects(call, arguments, result, memory).empty();
-}
 
 // The names (of files, mostly) that the call is given, in the order of its arguments; up to the
 // first that cannot be read.

@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <tuple>
 
+#include "machine/pages.h"
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/origins.h"
 #include "machine/tracee/saved_translations.h"
@@ -157,8 +158,8 @@ void CodeCache::make_present(size_t arena, uint64_t end) {
   uint64_t& present = present_[arena];
   if (end <= present) return;
   const auto& range = layout::kArenas[arena];
-  const uint64_t from = std::max(present, next_[arena] & ~uint64_t{0xfff});
-  present = std::min(std::max(end, from + kPresent), range.end()) & ~uint64_t{0xfff};
+  const uint64_t from = std::max(present, page_down(next_[arena]));
+  present = page_down(std::min(std::max(end, from + kPresent), range.end()));
   // Where the kernel does not know how, they come by faults.
   madvise(code_->arenas[arena] + (from - range.start), present - from, MADV_POPULATE_WRITE);
 }

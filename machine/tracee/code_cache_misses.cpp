@@ -2,6 +2,7 @@
 #include <immintrin.h>
 #include <sched.h>
 
+#include "machine/pages.h"
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/code_cache.h"
 #include "machine/tracee/saved_translations.h"
@@ -185,9 +186,8 @@ void CodeCache::answer_misses() {
         may_plan = true;
         if (!answer) break;
         // Nothing there, or a guest that was killed meanwhile: the supervisor sees to it.
-        const bool there =
-            code_pages_.contains(target & ~uint64_t{0xfff}) || mapped(*watched_, target);
-        if (!there) invalidate(target & ~uint64_t{0xfff}, 0x2000);
+        const bool there = code_pages_.contains(page_down(target)) || mapped(*watched_, target);
+        if (!there) invalidate(page_down(target), 0x2000);
         // Neither can code that may change be watched while the guest does not stop.
         if (!there || watched_->has_unwatched_code()) {
           set(hot.miss_request, request);

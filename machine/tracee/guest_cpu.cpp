@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "machine/pages.h"
 #include "machine/runtime/runtime.h"
 #include "machine/tracee/granted_ticks.h"
 #include "machine/tracee/guest_code.h"
@@ -101,7 +102,7 @@ auto GuestCpu::code(Enter enter) {
   const auto lock = cache_->lock();
   if (const auto written = memory.take_written(); !written.empty()) {
     own_code();
-    for (const uint64_t page : written) cache_->invalidate(page, kCodePage);
+    for (const uint64_t page : written) cache_->invalidate(page, kPage);
   }
   auto host = enter();
   const auto fresh = memory.take_unwatched();
@@ -109,7 +110,7 @@ auto GuestCpu::code(Enter enter) {
   process_.watch_code(thread_, fresh);
   if (cache_.use_count() == 1) return host;
   // What such pages hold is this address space's own.
-  for (const uint64_t page : fresh) cache_->invalidate(page, kCodePage);
+  for (const uint64_t page : fresh) cache_->invalidate(page, kPage);
   own_code();
   return enter();
 }
@@ -125,7 +126,7 @@ bool GuestCpu::let_write(uint64_t start, uint64_t size) {
   if (process_.memory().watched().within(start, size).empty()) return false;
   own_code();
   for (const uint64_t page : process_.let_write(thread_, start, size))
-    cache_->invalidate(page, kCodePage);
+    cache_->invalidate(page, kPage);
   return true;
 }
 
@@ -339,8 +340,8 @@ std::optional<Exit> GuestCpu::stopped(int status, TaskContext& context) {
     const auto address = reinterpret_cast<uint64_t>(info.si_addr);
     if (let_write(address, 1)) {
       const auto origin = cache_->origin_at(regs.rip);
-      const uint64_t page = address & ~(kCodePage - 1);
-      if (origin && cache_->translates(regs.rip, page, kCodePage)) {
+      const uint64_t page = page_down(address);
+      if (origin && cache_->translates(regs.rip, page, kPage)) {
         // It may write to what follows it.
         state = load_state();
         settle(origin->pc, origin->spills, 0);

@@ -16,6 +16,7 @@
 #include <system_error>
 #include <utility>
 
+#include "machine/pages.h"
 #include "machine/runtime/runtime.h"
 #include "machine/syscalls/served.h"
 #include "machine/tracee/empty_program.h"
@@ -230,8 +231,7 @@ bool HostProcess::map_translations(const std::string& file, int fd,
   calls.pop_back();
   // A file system may refuse to have code executed from it: all of it or none.
   if (!same || (!calls.empty() && calls.front().result < 0)) return false;
-  for (size_t i = 0; i < parts.size(); ++i)
-    code_->own_end[i] += (parts[i].size + 0xfff) & ~uint64_t{0xfff};
+  for (size_t i = 0; i < parts.size(); ++i) code_->own_end[i] += page_up(parts[i].size);
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <system_error>
 
+#include "machine/pages.h"
 #include "machine/runtime/served_calls.h"
 #include "machine/tracee/host_process.h"
 
@@ -18,7 +19,7 @@ void HostProcess::watch_code(HostThread& by, const std::set<uint64_t>& pages) {
     watched.watch(page, prot, code);
     if (already) return;
     const int64_t result = remote_syscall(
-        by, SYS_mprotect, {page, kCodePage, (prot & ~uint32_t{PROT_WRITE}) | PROT_READ, 0, 0, 0});
+        by, SYS_mprotect, {page, kPage, (prot & ~uint32_t{PROT_WRITE}) | PROT_READ, 0, 0, 0});
     if (result != 0)
       throw std::system_error(static_cast<int>(-result), std::generic_category(),
                               "write-protecting code");
@@ -46,7 +47,7 @@ std::set<uint64_t> HostProcess::let_write(HostThread& by, uint64_t start, uint64
   std::set<uint64_t> code;
   for (const uint64_t page : memory_->watched().within(start, size)) {
     auto released = memory_->watched().release(page);
-    remote_syscall(by, SYS_mprotect, {page, kCodePage, released.prot, 0, 0, 0});
+    remote_syscall(by, SYS_mprotect, {page, kPage, released.prot, 0, 0, 0});
     code.merge(released.code);
   }
   return code;

@@ -11,6 +11,8 @@
 #include <system_error>
 #include <utility>
 
+#include "machine/pages.h"
+
 namespace heddle {
 
 ProcessMemory::ProcessMemory(pid_t pid) : pid_(pid) {
@@ -83,7 +85,7 @@ bool ProcessMemory::executable(uint64_t address, uint64_t epoch) const {
     entry = executable_at(address);
     if (!entry) return false;
   }
-  const uint64_t page = address & ~(kCodePage - 1);
+  const uint64_t page = page_down(address);
   if (entry->shared ? !watched_.holds_shared(page)
                     : (entry->prot & PROT_WRITE) && !watched_.watches(page))
     unwatched_.insert(page);
@@ -140,7 +142,7 @@ std::vector<MapsEntry> ProcessMemory::maps() const {
     };
     for (const uint64_t page : watched_.within(entry.start, entry.end - entry.start)) {
       part(page, entry.prot);
-      part(page + kCodePage, watched_.pages().at(page).prot);
+      part(page + kPage, watched_.pages().at(page).prot);
     }
     part(entry.end, entry.prot);
   }

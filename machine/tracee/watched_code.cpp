@@ -1,5 +1,7 @@
 #include "machine/tracee/watched_code.h"
 
+#include "machine/pages.h"
+
 namespace heddle {
 
 void WatchedCode::watch(uint64_t page, uint32_t prot, uint64_t code) {
@@ -11,9 +13,9 @@ void WatchedCode::watch(uint64_t page, uint32_t prot, uint64_t code) {
 std::vector<uint64_t> WatchedCode::within(uint64_t start, uint64_t size) const {
   std::vector<uint64_t> found;
   if (size == 0) return found;
-  const uint64_t last = (start + size - 1) & ~(kCodePage - 1);
-  for (auto at = pages_.lower_bound(start & ~(kCodePage - 1));
-       at != pages_.end() && at->first <= last; ++at)
+  const uint64_t last = page_down(start + size - 1);
+  for (auto at = pages_.lower_bound(page_down(start)); at != pages_.end() && at->first <= last;
+       ++at)
     found.push_back(at->first);
   return found;
 }

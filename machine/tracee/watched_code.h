@@ -13,8 +13,6 @@
 
 namespace heddle {
 
-inline constexpr uint64_t kCodePage = 0x1000;  // bytes
-
 // Bookkeeping only: a value, copied for a fork. Addresses are of pages.
 class WatchedCode {
  public:
