@@ -144,6 +144,12 @@ std::optional<HeapBlocks::Block> HeapBlocks::to_free(uint64_t pc, uint64_t argum
   return std::nullopt;
 }
 
+HeapBlocks HeapBlocks::without_blocks() const {
+  HeapBlocks empty(*symbols_);
+  empty.sites_ = sites_;
+  return empty;
+}
+
 std::optional<HeapBlocks::Block> HeapBlocks::freed_at(uint64_t address) const {
   auto block = freed_.upper_bound(address);
   if (block == freed_.begin()) return std::nullopt;

@@ -46,6 +46,8 @@ class HeapBlocks {
   std::optional<Block> to_free(uint64_t pc, uint64_t argument) const;
   // Nothing changed: an inner call is to come, or an outer one is over.
   Change called(TaskId task, const LogEntry& entry);
+  // The same places to watch, and no block: as a program begins.
+  HeapBlocks without_blocks() const;
   // The freed block that `address` is in.
   std::optional<Block> freed_at(uint64_t address) const;
 

@@ -383,11 +383,11 @@ RunOutcome ModelRun::follow(const Schedule& schedule) {
   return result();
 }
 
-bool ModelRun::run_to_start(const std::set<int32_t>& signals) {
+bool ModelRun::run_to_start(const IsStart& is_start) {
   situation_.at = s_.guest->task(s_.current).place();
-  start_signals_ = &signals;
+  is_start_ = &is_start;
   loop([&] { return standard_; }, [&](TaskId task) { return s_.guest->run(task, most_ticks()); });
-  start_signals_ = nullptr;
+  is_start_ = nullptr;
   return !ended_;
 }
 

@@ -106,8 +106,7 @@ inline constexpr Ticks kCallOfTurn = 5000;
 // For how many decisions a schedule's step holds a task back: others may wait for it, and spin.
 inline constexpr uint32_t kLongestHold = 1000;
 
-// Runs `state` to the end of the program. `watch`: leave at access points (the guest was translated
-// with some). `until_clone`: stop just before the first thread is created, leaving `state` there.
+// Runs `state` to the end of the program.
 class ModelRun {
  public:
   ModelRun(ModelState& state, const CpuidTable& cpuid, RunLimits limits);
@@ -117,9 +116,10 @@ class ModelRun {
   // Follows `schedule` exactly, then the default rule. What the schedule names must be reached:
   // otherwise the outcome is infeasible.
   RunOutcome follow(const Schedule& schedule);
-  // True where it stopped in front of a thread's creation false where the program ended before any.
-  // ... or where the handler of one of `signals` is installed.
-  bool run_to_start(const std::set<int32_t>& signals);
+  // To just before a system call of which `is_start` holds, by the default rule. False: the program
+  // ended before any, and `state` is of no use.
+  using IsStart = std::function<bool(TaskId, const SyscallRequest&)>;
+  bool run_to_start(const IsStart& is_start);
 
  private:
   enum class Step : uint8_t { goes_on, blocked, ended, infeasible, at_start };
@@ -171,11 +171,11 @@ class ModelRun {
   RunLimits limits_;
   RunOutcome outcome_;
   bool ended_ = false;
-  const std::set<int32_t>* start_signals_ = nullptr;  // run_to_start()
-  std::map<TaskId, SyscallRequest> waiting_;          // calls of blocked tasks
-  std::map<TaskId, Place> acts_;                      // children that run: of their last act
-  std::map<TaskId, Place> held_;                      // tasks that were left at a point's phase 0
-  std::map<TaskId, Place> asked_;                     // tasks that were left in front of a call
+  const IsStart* is_start_ = nullptr;         // run_to_start()
+  std::map<TaskId, SyscallRequest> waiting_;  // calls of blocked tasks
+  std::map<TaskId, Place> acts_;              // children that run: of their last act
+  std::map<TaskId, Place> held_;              // tasks that were left at a point's phase 0
+  std::map<TaskId, Place> asked_;             // tasks that were left in front of a call
   Situation situation_;
   std::vector<Touch> touches_;
   struct Pending {

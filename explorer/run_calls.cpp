@@ -35,12 +35,7 @@ void ModelRun::finish_call(TaskId task, const SyscallRequest& request, const Sys
 ModelRun::Step ModelRun::syscall(TaskId task) {
   ModelGuest& guest = *s_.guest;
   const SyscallRequest request = guest.request(task);
-  if (start_signals_) {
-    const bool installs = request.number == SYS_rt_sigaction && request.arguments[1] != 0 &&
-                          start_signals_->contains(static_cast<int32_t>(request.arguments[0]));
-    if (installs || clone_arguments(request.number, request.arguments, guest.memory(task)))
-      return Step::at_start;
-  }
+  if (is_start_ && (*is_start_)(task, request)) return Step::at_start;
   const Fault fault = take_fault(task, request.place);
   SyscallAnswer answer = s_.kernel.answer(request, guest.memory(task), fault);
   if (fault.kind != FaultKind::none)
