@@ -126,7 +126,8 @@ const Block* CodeCache::translate(uint64_t pc, const PageSource& source,
       distance(layout::kArenas[arena].end(), pc) > kReach)
     arena = 0;
   const uint64_t host = (next_[arena] + 15) & ~uint64_t{15};
-  const Translation t = translator::translate(source, pc, host, options);
+  translator::translate(source, pc, host, options, translation_);
+  const Translation& t = translation_;
   if (host + t.code.size() > layout::kArenas[arena].end())
     throw std::runtime_error("the code cache is full");
   make_present(arena, host + t.code.size());

@@ -150,6 +150,7 @@ class CodeCache final : private translator::KnownEntries {
   // By arena, in the order of host addresses.
   std::array<std::deque<Block>, layout::kArenas.size()> blocks_;
   BlockStorage storage_;
+  translator::Translation translation_;  // the last, for its memory
   std::unordered_map<uint64_t, BlockEntry> by_entry_;
   std::unordered_map<uint64_t, std::vector<uint64_t>> pages_;  // guest page -> live entries
   std::unordered_map<uint64_t, uint64_t> splits_;  // guest pc -> host address of phase 1

@@ -41,6 +41,11 @@ class PageSource final : public translator::CodeSource {
       : memory_(memory), epoch_(epoch), hashes_(hashes), pages_(pages), running_(running) {}
 
   size_t read(uint64_t address, std::span<uint8_t> out) const override;
+  std::span<const uint8_t> view(uint64_t address) const override {
+    const uint64_t offset = address & 0xfff;
+    if (!last_ || last_address_ != address - offset || offset >= last_->size) return {};
+    return std::span(last_->bytes).subspan(offset, last_->size - offset);
+  }
 
  private:
   const CodePage& get(uint64_t address) const;

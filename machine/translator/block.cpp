@@ -9,16 +9,6 @@ using namespace asmjit;
 
 namespace {
 
-struct Emitter {
-  CodeHolder code;
-  x86::Assembler assembler;
-};
-
-Emitter& emitter() {
-  static thread_local Emitter instance;
-  return instance;
-}
-
 std::optional<SpecialInstruction> special_instruction(const Instruction& in) {
   switch (in.info.mnemonic) {
     case ZYDIS_MNEMONIC_RDTSC:
@@ -110,28 +100,43 @@ bool Block::copied(const Instruction& in) {
   }
 }
 
-Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options)
+Block::Workshop& Block::workshop() {
+  static thread_local Workshop instance;
+  instance.links.clear();
+  instance.filtered.clear();
+  instance.addresses.clear();
+  instance.constants.clear();
+  instance.jumps.clear();
+  instance.inside.clear();
+  instance.places.clear();
+  return instance;
+}
+
+Block::Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options,
+             Translation& out)
     : source_(source),
       pc_(pc),
       host_base_(host_base),
       options_(options),
-      code_(emitter().code),
-      a_(emitter().assembler) {
+      workshop_(workshop()),
+      code_(workshop_.code),
+      a_(workshop_.assembler),
+      t_(out),
+      outlines_(workshop_.outlines),
+      links_(workshop_.links),
+      filtered_(workshop_.filtered),
+      addresses_(workshop_.addresses),
+      constants_(workshop_.constants),
+      jumps_(workshop_.jumps) {
   code_.reset(ResetPolicy::kSoft);
   check(code_.init(Environment(Arch::kX64, SubArch::kUnknown, Vendor::kUnknown, Platform::kLinux),
                    host_base),
         "a block");
   check(code_.attach(&a_), "a block");
   t_.pc = pc;
-  // Most blocks have no more; growing in steps takes longer than to emit one.
-  t_.origins.reserve(48);
-  t_.inner.reserve(16);
-  t_.exits.reserve(8);
-  t_.links.reserve(8);
-  links_.reserve(8);
 }
 
-Translation Block::translate() {
+void Block::translate() {
   lent_ = options_.fast && options_.lent;
   at_ = pc_;
   if (options_.landing != LandingKind::none) landing();
@@ -145,7 +150,8 @@ Translation Block::translate() {
   if (options_.max_instructions == 0) {
     t_.end = pc + 1;
     link(pc);
-    return finish();
+    finish();
+    return;
   }
   const bool plain = !options_.stop && !options_.hooks && !options_.calls &&
                      !options_.log_accesses && !options_.points;
@@ -193,7 +199,7 @@ Translation Block::translate() {
   }
   lent_ = t_.lent;
   if (!body.empty()) unrolled(body);
-  return finish();
+  finish();
 }
 
 bool Block::instruction(const Outline& in, uint64_t pc) {
@@ -323,9 +329,17 @@ void Block::syscall(const Instruction& in) {
   link(in.next());
 }
 
+void translate(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options,
+               Translation& out) {
+  out.clear();
+  Block(source, pc, host_base, options, out).translate();
+}
+
 Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
                       const Options& options) {
-  return Block(source, pc, host_base, options).translate();
+  Translation out;
+  translate(source, pc, host_base, options, out);
+  return out;
 }
 
 }  // namespace heddle::translator

@@ -17,8 +17,10 @@ inline constexpr uint8_t kHlt = 0xf4;  // faults as a branch does whose target i
 
 class Block {
  public:
-  Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options);
-  Translation translate();
+  // What comes of it is `out`, which is empty.
+  Block(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options,
+        Translation& out);
+  void translate();
 
   static bool copied(const Instruction& in);  // translates to itself; a conditional branch too
 
@@ -45,7 +47,7 @@ class Block {
 
   // finish.cpp
   std::optional<uint32_t> entry_inside(uint64_t pc, bool lent) const;
-  Translation finish();
+  void finish();
 
   // transfers.cpp: branches, calls, returns and the tick.
   bool transfer(const Instruction& in);  // false: not a transfer of control
@@ -144,29 +146,49 @@ class Block {
     uint64_t value;
   };
 
-  const CodeSource& source_;
-  const uint64_t pc_;
-  const uint64_t host_base_;
-  const Options& options_;
-  asmjit::CodeHolder& code_;  // one for all blocks of a thread: to make one costs more than a block
-  asmjit::x86::Assembler& a_;
-  Translation t_;
-  uint64_t at_ = 0;    // the instruction that is translated
-  bool lent_ = false;  // the registers of kLent, here
-  // The block's first instructions, as far as may_loop has looked.
-  std::array<Outline, 24> outlines_;
-  size_t outlined_ = 0;
   struct Filtered {  // an access that its line's entry does not settle
     asmjit::Label begin, end;
     Instruction in;
     OperandAccess access;
   };
 
-  std::vector<PendingLink> links_;
-  std::vector<Filtered> filtered_;
-  std::vector<AddressField> addresses_;
-  std::vector<Constant> constants_;
-  std::vector<Jump> jumps_;
+  struct Inside {  // a link that leads into the block itself
+    uint32_t field, to;
+  };
+
+  // One for all blocks of a thread: to make it costs more than a block.
+  struct Workshop {
+    asmjit::CodeHolder code;
+    asmjit::x86::Assembler assembler;
+    // The block's first instructions, as far as may_loop has looked.
+    std::array<Outline, 24> outlines;
+    std::vector<PendingLink> links;
+    std::vector<Filtered> filtered;
+    std::vector<AddressField> addresses;
+    std::vector<Constant> constants;
+    std::vector<Jump> jumps;
+    std::vector<Inside> inside;
+    std::vector<uint32_t> places;  // of the constants
+  };
+  static Workshop& workshop();  // with empty lists
+
+  const CodeSource& source_;
+  const uint64_t pc_;
+  const uint64_t host_base_;
+  const Options& options_;
+  Workshop& workshop_;
+  asmjit::CodeHolder& code_;
+  asmjit::x86::Assembler& a_;
+  Translation& t_;
+  uint64_t at_ = 0;    // the instruction that is translated
+  bool lent_ = false;  // the registers of kLent, here
+  size_t outlined_ = 0;
+  std::array<Outline, 24>& outlines_;
+  std::vector<PendingLink>& links_;
+  std::vector<Filtered>& filtered_;
+  std::vector<AddressField>& addresses_;
+  std::vector<Constant>& constants_;
+  std::vector<Jump>& jumps_;
   asmjit::Label plain_, unrolled_;  // of a loop that is one block: its two forms
 };
 

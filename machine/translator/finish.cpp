@@ -12,6 +12,20 @@ constexpr uint64_t kShortLoop = 160;  // bytes of guest code
 
 }  // namespace
 
+void Translation::clear() {
+  code.clear();
+  exits.clear();
+  links.clear();
+  origins.clear();
+  inner.clear();
+  splits.clear();
+  indirects.clear();
+  landing.reset();
+  pc = end = returns_to = 0;
+  entry = instructions = 0;
+  lent = false;
+}
+
 // Offset of the instruction at `pc`, if it is translated here and entered like this.
 std::optional<uint32_t> Block::entry_inside(uint64_t pc, bool lent) const {
   if (pc == pc_ && lent == t_.lent && t_.instructions != 0) return t_.entry;
@@ -20,17 +34,14 @@ std::optional<uint32_t> Block::entry_inside(uint64_t pc, bool lent) const {
   if (pc <= pc_ || pc - pc_ != distance || at == t_.inner.end() || at->distance != distance ||
       (at->lent != 0) != lent)
     return std::nullopt;
-  return at->offset;
+  return uint32_t{at->offset};
 }
 
-Translation Block::finish() {
+void Block::finish() {
   filtered_accesses();
   lent_ = t_.lent;
   origin(t_.end);
-  struct Inside {
-    uint32_t field, to;
-  };
-  std::vector<Inside> inside;
+  auto& inside = workshop_.inside;
   for (const auto& pending : links_) {
     const bool loop = pending.target <= pending.from && pending.from - pending.target < kShortLoop;
     if (const auto to = entry_inside(pending.target, pending.lent);
@@ -51,7 +62,7 @@ Translation Block::finish() {
     link_exit(pending.target);
   }
   // Constants lie behind the code, which ends with the links' exits or a jump.
-  std::vector<uint32_t> places;
+  auto& places = workshop_.places;
   for (const auto& constant : constants_) {
     places.push_back(offset());
     check(a_.embed(&constant.value, sizeof constant.value), "a constant");
@@ -85,7 +96,6 @@ Translation Block::finish() {
     std::memcpy(t_.code.data() + field.low, &low, sizeof low);
     std::memcpy(t_.code.data() + field.high, &high, sizeof high);
   }
-  return std::move(t_);
 }
 
 }  // namespace heddle::translator

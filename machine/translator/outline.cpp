@@ -11,17 +11,19 @@ namespace heddle::translator {
 namespace {
 
 constexpr size_t kLongest = 15;  // bytes of an instruction
+constexpr size_t kRead = 32;     // bytes: what is looked at of one that is cut off, and more
 
 // What all instructions with the same key have in common.
 struct Form {
   uint32_t key = 0;  // 0: this place of the table is free
-  bool copied = false;
-  uint8_t tail = 0;              // bytes behind the displacement: immediates
-  bool reg = false, rm = false;  // that field of the ModRM byte names a general register
-  bool vvvv = false;             // so does that one of a VEX prefix
-  bool opcode = false;           // so do the low bits of the opcode
   FlagEffect flags;
+  uint8_t tail = 0;  // bytes behind the displacement: immediates
+  bool copied : 1 = false;
+  bool reg : 1 = false, rm : 1 = false;  // that field of the ModRM byte names a general register
+  bool vvvv : 1 = false;                 // so does that one of a VEX prefix
+  bool opcode : 1 = false;               // so do the low bits of the opcode
 };
+static_assert(sizeof(Form) <= 12);
 
 // Open addressing; a form is never taken out.
 class Forms {
@@ -204,12 +206,12 @@ std::optional<Parts> parts(const uint8_t* bytes, size_t size) {
   }
   if (at > size) return std::nullopt;
   out.end = static_cast<uint8_t>(at);
-  const uint32_t bits[] = {
-      prefix->operand, prefix->f2, prefix->f3, prefix->lock, prefix->fs, wide,
-      long_vector,     no_source,  vex,        pp & 1u,      pp / 2u,    out.in_memory};
-  out.key = 1;  // never 0
-  for (const uint32_t bit : bits) out.key = out.key << 1 | bit;
-  out.key = out.key << 13 | uint32_t{map} << 11 | uint32_t{field} << 8 | out.opcode;
+  const auto bit = [](bool set, unsigned place) { return uint32_t{set} << place; };
+  out.key = bit(true, 25) |  // never 0
+            bit(prefix->operand, 24) | bit(prefix->f2, 23) | bit(prefix->f3, 22) |
+            bit(prefix->lock, 21) | bit(prefix->fs, 20) | bit(wide, 19) | bit(long_vector, 18) |
+            bit(no_source, 17) | bit(vex, 16) | uint32_t{pp} << 14 | bit(out.in_memory, 13) |
+            uint32_t{map} << 11 | uint32_t{field} << 8 | out.opcode;
   return out;
 }
 
@@ -284,14 +286,21 @@ std::optional<Outline> in_full(const CodeSource& source, uint64_t pc) {
 }  // namespace
 
 std::optional<Outline> regular_outline(const CodeSource& source, uint64_t pc) {
-  std::array<uint8_t, 32> bytes{};  // enough for what is read of a cut off instruction
-  const size_t size = source.read(pc, std::span(bytes).first(kLongest));
-  if (size == 0) return std::nullopt;
-  if (auto out = branch(bytes.data(), size, pc)) {
-    std::copy_n(bytes.begin(), 16, out->bytes.begin());
+  std::array<uint8_t, kRead> copy;
+  const uint8_t* bytes = copy.data();
+  size_t size = kLongest;
+  if (const auto view = source.view(pc); view.size() >= kRead) {
+    bytes = view.data();
+  } else {
+    copy = {};
+    size = source.read(pc, std::span(copy).first(kLongest));
+    if (size == 0) return std::nullopt;
+  }
+  if (auto out = branch(bytes, size, pc)) {
+    std::copy_n(bytes, 16, out->bytes.begin());
     return out;
   }
-  const auto found = parts(bytes.data(), size);
+  const auto found = parts(bytes, size);
   if (!found) return std::nullopt;
   Form* form = forms().find(found->key);
   if (form->key == 0) {
@@ -305,7 +314,7 @@ std::optional<Outline> regular_outline(const CodeSource& source, uint64_t pc) {
   const size_t length = size_t{found->end} + form->tail;
   if (length > size) return std::nullopt;
   out.length = static_cast<uint8_t>(length);
-  std::copy_n(bytes.begin(), 16, out.bytes.begin());
+  std::copy_n(bytes, 16, out.bytes.begin());
   out.kind = form->copied ? Outline::Kind::copied : Outline::Kind::other;
   out.displacement = found->displacement;
   out.uses_lent = uses_lent(*form, *found);

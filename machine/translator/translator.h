@@ -29,6 +29,12 @@ class CodeSource {
  public:
   virtual ~CodeSource() = default;
   virtual size_t read(uint64_t address, std::span<uint8_t> out) const = 0;
+  // What read gives of the code from `address` on, where it is: perhaps less of it, or nothing.
+  // Good as long as the source is.
+  virtual std::span<const uint8_t> view(uint64_t address) const {
+    (void)address;
+    return {};
+  }
 };
 
 enum class SpecialInstruction : uint16_t { rdtsc, rdtscp, cpuid, rdrand, rdseed, rdpid, xgetbv };
@@ -180,6 +186,8 @@ struct Translation {
   std::optional<Landing> landing;
   uint32_t instructions = 0;
   uint64_t returns_to = 0;  // behind the call that the block ends with; 0: none
+
+  void clear();  // keeps the memory of the lists
 };
 
 struct Stop {
@@ -235,6 +243,9 @@ struct Options {
 // of decodable code: that becomes an exit.
 Translation translate(const CodeSource& source, uint64_t pc, uint64_t host_base,
                       const Options& options);
+// The same into `out`, whatever it held: for many blocks in a row.
+void translate(const CodeSource& source, uint64_t pc, uint64_t host_base, const Options& options,
+               Translation& out);
 
 // Does a direct call of `target` tick? Not where an indirect jump is all that is there, which
 // ticks.

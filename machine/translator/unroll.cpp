@@ -34,7 +34,7 @@ bool conditional_branch(const Instruction& in) {
 
 bool Block::may_loop() {
   uint64_t pc = pc_;
-  static_assert(kLongest <= std::tuple_size_v<decltype(outlines_)>);
+  static_assert(kLongest <= std::tuple_size_v<decltype(Workshop::outlines)>);
   for (size_t i = 0; i < kLongest; ++i) {
     const auto in = outline(source_, pc);
     if (!in) return false;
