@@ -2,6 +2,8 @@
 #include <immintrin.h>
 #include <sched.h>
 
+#include <chrono>
+
 #include "machine/pages.h"
 #include "machine/runtime/task_state.h"
 #include "machine/tracee/code_cache.h"
@@ -12,6 +14,8 @@ namespace {
 
 constexpr unsigned kIdleTurns =
     20000;  // of looking before it sleeps until the next stop for a miss
+constexpr unsigned kIdleBeforeYield = 256;  // between two looks at who else wants the processor
+constexpr auto kYielded = std::chrono::microseconds(15);  // somebody did
 // Until it takes time to translate ahead: a guest that misses every microsecond waits the longer.
 constexpr unsigned kIdleBeforeAhead = 200;
 constexpr size_t kAhead = 32;       // blocks translated ahead for each miss
@@ -41,6 +45,14 @@ class Planning {
 bool is_one_processor() {
   cpu_set_t ours;
   return sched_getaffinity(0, sizeof ours, &ours) == 0 && CPU_COUNT(&ours) == 1;
+}
+
+// Another thread had this processor when it was offered: the guest's, as often as not, which cannot
+// miss anything while it waits for whoever watches it.
+bool is_wanted_by_others() {
+  const auto before = std::chrono::steady_clock::now();
+  sched_yield();
+  return std::chrono::steady_clock::now() - before > kYielded;
 }
 
 bool mapped(const GuestMemory& memory, uint64_t address) {
@@ -167,13 +179,14 @@ void CodeCache::watch() {
 void CodeCache::answer_misses() {
   auto& hot = *code_->hot;
   while (!ending_) {
+    sched_yield();  // where it was woken the guest may wait to go on
     set(hot.miss_watched, 1);
     bool may_plan = true;
     for (unsigned idle = 0; idle < kIdleTurns && !ending_;) {
       if (get(hot.miss_request) == 0 || get(hot.miss_answer) != 0) {
         if (idle >= kIdleBeforeAhead && may_plan && (may_plan = translate_ahead())) continue;
+        if (++idle % kIdleBeforeYield == 0 && is_wanted_by_others()) break;
         _mm_pause();
-        ++idle;
         continue;
       }
       idle = 0;
