@@ -132,9 +132,13 @@ constexpr Command kCommands[] = {
     {SIOCGIFINDEX, "SIOCGIFINDEX", kIfreq},
     {SIOCGIFTXQLEN, "SIOCGIFTXQLEN", kIfreq},
     {SIOCGIFMAP, "SIOCGIFMAP", kIfreq},
+    {SIOCOUTQNSD, "SIOCOUTQNSD", 4},
+    {SIOCGSKNS, "SIOCGSKNS", 0},
     {TUNSETIFF, "TUNSETIFF", kIfreq},
     {TUNGETIFF, "TUNGETIFF", kIfreq},
     {TUNGETFEATURES, "TUNGETFEATURES", 4},
+    // Timers: fs/timerfd.c
+    {0x40085400, "TFD_IOC_SET_TICKS", 0},
     // Namespaces and chance
     {NS_GET_USERNS, "NS_GET_USERNS", 0},
     {NS_GET_PARENT, "NS_GET_PARENT", 0},

@@ -2,6 +2,7 @@
 #include <asm/ioctls.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -9,7 +10,9 @@
 #include <sys/prctl.h>
 #include <sys/sem.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -378,6 +381,26 @@ TEST_F(Effects, CommandsOfIoctlFcntlAndPrctl) {
     oracle.expect_exact(SYS_ioctl, [&] { return SyscallArguments{u(vsock), 0x7b9, a(0)}; });
     close(vsock);
   }
+  const int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+  const auto set_ticks = [&] {
+    oracle.at<uint64_t>(0)[0] = 3;
+    return SyscallArguments{u(timer), 0x40085400 /* TFD_IOC_SET_TICKS */, a(0)};
+  };
+  oracle.expect_exact(SYS_ioctl, set_ticks);  // where the kernel was built with it
+  close(timer);
+  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_EQ(oracle.expect_exact(SYS_ioctl,
+                                [&] {
+                                  return SyscallArguments{u(socket), SIOCOUTQ, a(0)};
+                                }),
+            0);
+  for (const uint64_t command : {uint64_t{SIOCOUTQNSD}, uint64_t{SIOCGSKNS}}) {
+    const auto result = oracle.expect_exact(SYS_ioctl, [&] {
+      return SyscallArguments{u(socket), command, a(0)};
+    });
+    if (command == SIOCGSKNS && result >= 0) close(static_cast<int>(result));
+  }
+  close(socket);
   const int file = open("/tmp", O_RDONLY | O_CLOEXEC);
   for (const uint64_t command : {uint64_t{FS_IOC_GETFLAGS}, uint64_t{FIGETBSZ}})
     oracle.expect_exact(SYS_ioctl, [&] { return SyscallArguments{u(file), command, a(0)}; });
