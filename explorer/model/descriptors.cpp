@@ -34,6 +34,7 @@ SyscallAnswer InputOutput::open(const SyscallRequest& request, RecordedAnswers& 
   OpenFile file = with(Outside{}, flags);
   const auto made = answers.recording().made_by(*event);
   if (!made.empty()) file.object = made.front();
+  note_readiness(file, answers);
   answer.result = files_.open(std::move(file), (flags & O_CLOEXEC) != 0);
   return answer;
 }

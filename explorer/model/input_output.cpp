@@ -9,7 +9,11 @@
 
 namespace heddle::model {
 InputOutput::InputOutput(const std::shared_ptr<const Recording>& recording)
-    : files_(*recording), outside_(recording) {}
+    : files_(*recording), outside_(recording) {
+  const RecordedAnswers answers(recording);
+  for (const auto& [descriptor, object] : recording->inherited())
+    note_readiness(*files_.find(descriptor), answers);
+}
 
 std::optional<ObjectId> InputOutput::object_of(const SyscallRequest& request) {
   const auto argument = descriptor_argument(request);
@@ -25,6 +29,7 @@ std::optional<SyscallAnswer> InputOutput::call(const SyscallRequest& request,
   if (const auto argument = descriptor_argument(request))
     if (!files_.find(static_cast<int>(request.arguments[*argument]))) return done(-EBADF);
   auto answer = dispatch(request, memory, answers, queue);
+  if (answer && answer->kind == SyscallAnswer::Kind::done) note_taken(request, answers);
   if (answer) progress(queue);
   return answer;
 }

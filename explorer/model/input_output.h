@@ -125,6 +125,12 @@ class InputOutput {
                                  SyscallAnswer timed_out, RecordedAnswers& answers,
                                  RunQueue& queue);
 
+  // outside_readiness.cpp
+  // Is the file ready, if it is one from outside?
+  void note_readiness(OpenFile& file, const RecordedAnswers& answers) const;
+  // The request was answered: what did it leave?
+  void note_taken(const SyscallRequest& request, const RecordedAnswers& answers);
+
   std::optional<SyscallAnswer> attempt_waiting(Waiter& waiter);
   void wait(TaskId task, Wait wait, std::variant<Transfer, PollRequest, EpollRequest> what,
             RunQueue& queue);

@@ -152,6 +152,7 @@ uint32_t OpenFiles::ready(FileId id) const {
   const OpenFile& file = files_.at(id);
   uint32_t events = 0;
   if (std::holds_alternative<Output>(file.what)) return EPOLLOUT;
+  if (const auto* outside = std::get_if<Outside>(&file.what)) return outside->ready.value_or(0);
   if (const auto* ends = std::get_if<Ends>(&file.what)) {
     const bool pair = ends->reads && ends->writes;
     if (ends->reads) {

@@ -16,7 +16,11 @@ using FileId = uint32_t;
 using PipeId = uint32_t;
 
 // What an open file description is.
-struct Outside {};  // known from the recording only
+// Known from the recording only.
+struct Outside {
+  // EPOLLIN, ... that hold now; nothing: only what the recorded run was told when it asked tells.
+  std::optional<uint32_t> ready;
+};
 struct Output {
   int stream = 1;  // 1 or 2: what is written there is kept
 };
@@ -87,7 +91,7 @@ class OpenFiles {
   void retain(FileId id) { ++files_.at(id).references; }
   void release(FileId id);
 
-  // EPOLLIN, EPOLLOUT, EPOLLHUP, ... that hold now. What is outside is not asked.
+  // EPOLLIN, EPOLLOUT, EPOLLHUP, ... that hold now; none where only the recording tells.
   uint32_t ready(FileId id) const;
   // Who looks at one end of the pipe sees a change.
   void changed(PipeId pipe);

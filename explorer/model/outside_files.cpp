@@ -62,6 +62,19 @@ std::optional<std::vector<uint8_t>> OutsideFiles::read_stream(ObjectId stream, u
   return std::vector<uint8_t>(from, from + static_cast<std::ptrdiff_t>(count));
 }
 
+OutsideFiles::Next OutsideFiles::next(ObjectId stream) const {
+  const auto reads = recording_->reads(stream);
+  const auto consumed = consumed_.find(stream);
+  const size_t number = consumed == consumed_.end() ? 0 : consumed->second.reads;
+  if (number == reads.size()) return Next::unknown;
+  return reads[number].bytes.empty() ? Next::end : Next::bytes;
+}
+
+bool OutsideFiles::between_reads(ObjectId stream) const {
+  const auto consumed = consumed_.find(stream);
+  return consumed != consumed_.end() && consumed->second.bytes == 0;
+}
+
 void OutsideFiles::write(ObjectId file, uint64_t position, const std::vector<uint8_t>& bytes) {
   auto& own = written_[file];
   for (size_t i = 0; i < bytes.size(); ++i) own[position + i] = bytes[i];

@@ -20,6 +20,11 @@ class OutsideFiles {
   // At most `most` bytes, none: the end. Nothing: the recording does not tell.
   std::optional<std::vector<uint8_t>> read(ObjectId file, uint64_t position, uint64_t most) const;
   std::optional<std::vector<uint8_t>> read_stream(ObjectId stream, uint64_t most);
+  // What a stream would give next.
+  enum class Next : uint8_t { bytes, end, unknown };
+  Next next(ObjectId stream) const;
+  // Is what came at one time read, and more of it than nothing left?
+  bool between_reads(ObjectId stream) const;
   void write(ObjectId file, uint64_t position, const std::vector<uint8_t>& bytes);
 
  private:

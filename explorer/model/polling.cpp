@@ -20,6 +20,12 @@ bool is_outside(FileId id, OpenFiles& files) {
   return std::holds_alternative<Outside>(files.at(id).what);
 }
 
+// Does only what the recorded run was told when it asked tell whether it is ready?
+bool is_only_told(FileId id, OpenFiles& files) {
+  const auto* outside = std::get_if<Outside>(&files.at(id).what);
+  return outside && !outside->ready;
+}
+
 SyscallAnswer answer_of(const PollRequest& request, const std::vector<uint16_t>& found) {
   int64_t count = 0;
   std::vector<MemoryEffect> effects;
@@ -120,7 +126,7 @@ std::optional<SyscallAnswer> recorded(const PollRequest& poll, const SyscallRequ
       pollfd entry;
       std::memcpy(&entry, bytes->data() + i * sizeof entry, sizeof entry);
       const auto& own = poll.entries[i];
-      if (entry.fd == own.descriptor && own.file && is_outside(*own.file, files))
+      if (entry.fd == own.descriptor && own.file && is_only_told(*own.file, files))
         found[i] = static_cast<uint16_t>(entry.revents);
     }
     if (std::ranges::any_of(found, [](uint16_t ready) { return ready != 0; }))
@@ -135,7 +141,7 @@ std::optional<SyscallAnswer> recorded(const EpollRequest& wait, const SyscallReq
   const auto& interests = std::get<Epoll>(file.what).interests;
   const auto known = [&](uint64_t data) {
     return std::ranges::any_of(interests, [&](const auto& i) {
-      return i.second.data == data && is_outside(i.first.second, files);
+      return i.second.data == data && is_only_told(i.first.second, files);
     });
   };
   while (const auto event = answers.take(request, file.object)) {

@@ -36,7 +36,7 @@ std::optional<SyscallAnswer> attempt(const EpollRequest& request, OpenFiles& fil
 // Nothing is: all entries say so.
 SyscallAnswer timed_out(const PollRequest& request);
 
-// What the recorded run was told of files that only the recording knows; nothing: no more.
+// What the recorded run was told of files of which only that is known; nothing: no more.
 std::optional<SyscallAnswer> recorded(const PollRequest& poll, const SyscallRequest& request,
                                       OpenFiles& files, RecordedAnswers& answers);
 std::optional<SyscallAnswer> recorded(const EpollRequest& wait, const SyscallRequest& request,

@@ -121,6 +121,16 @@ std::optional<size_t> RecordedAnswers::take(const SyscallRequest& request,
   return event;
 }
 
+bool RecordedAnswers::left(uint64_t number, ObjectId object) const {
+  const auto calls = recording_->calls(number);
+  const auto first = first_left_.find(number);
+  for (size_t i = first == first_left_.end() ? 0 : first->second; i < calls.size(); ++i)
+    if (!used_[calls[i]] && recording_->object_of(calls[i]) == object &&
+        recording_->call(calls[i]).result >= 0)
+      return true;
+  return false;
+}
+
 SyscallAnswer RecordedAnswers::answer(const SyscallRequest& request,
                                       std::optional<ObjectId> object) {
   auto event = take(request, object);

@@ -22,6 +22,8 @@ class RecordedAnswers {
   SyscallAnswer answer(const SyscallRequest& request, std::optional<ObjectId> object);
   // The event that answers, which is used up then; nothing: there is none left.
   std::optional<size_t> take(const SyscallRequest& request, std::optional<ObjectId> object);
+  // Is there an answer left to such a call on the object that is no error?
+  bool left(uint64_t number, ObjectId object) const;
   // The event's answer to `request`: effects where its arguments point.
   SyscallAnswer adapt(size_t event, const SyscallRequest& request) const;
 

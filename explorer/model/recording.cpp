@@ -241,7 +241,10 @@ void Recording::index(size_t number, const Event& event, const event::Syscall& c
   calls_[call.number].push_back(number);
   if (const auto argument = descriptor_argument({call.number, call.arguments, {}})) {
     const auto descriptor = static_cast<int>(call.arguments[*argument]);
-    if (call.result != -EBADF) object_of_[number] = object(descriptor);
+    if (call.result != -EBADF) {
+      object_of_[number] = object(descriptor);
+      asked_.emplace(call.number, object_of_[number]);
+    }
   }
   if (call.result < 0) return;
   if (const auto named = object_of_.find(number); named != object_of_.end()) {

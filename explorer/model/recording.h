@@ -51,6 +51,8 @@ class Recording {
   std::span<const ObjectId> made_by(size_t event) const;
   // Reads of an object in order, readv and pread64 too.
   std::span<const RecordedRead> reads(ObjectId object) const;
+  // Did the recorded run make such a call on it?
+  bool asked(uint64_t number, ObjectId object) const { return asked_.contains({number, object}); }
   // Has it content by position: did open(2) make it?
   bool is_file(ObjectId object) const { return files_.contains(object); }
   // Open when the program begins.
@@ -76,6 +78,7 @@ class Recording {
   std::unordered_map<size_t, ObjectId> object_of_;
   std::unordered_map<size_t, std::vector<ObjectId>> made_by_;
   std::map<ObjectId, std::vector<RecordedRead>> reads_;
+  std::set<std::pair<uint64_t, ObjectId>> asked_;
   std::set<ObjectId> files_;
   std::map<int, ObjectId> inherited_;
   std::map<TaskId, int64_t> tids_;

@@ -206,6 +206,66 @@ TEST_F(EpollTest, AnEpollCanBePolledItself) {
   EXPECT_EQ(control(EPOLL_CTL_ADD, epoll, EPOLLIN), -EINVAL);
 }
 
+// A server's connections: the recording closed the first one before it accepted the second one.
+class OutsideEpollTest : public EpollTest {
+ protected:
+  OutsideEpollTest() {
+    recorded.call(1, SYS_epoll_create1, {0}, 3)
+        .call(1, SYS_socket, {2, 1, 0}, 4)
+        .call(1, SYS_accept4, {4, 0, 0, 0}, 5)
+        .call(1, SYS_read, {5, kBuffer, 100}, 2, {bytes_at(kBuffer, "ab")})
+        .call(1, SYS_read, {5, kBuffer, 100}, 1, {bytes_at(kBuffer, "c")})
+        .call(1, SYS_read, {5, kBuffer, 100}, 0)
+        .call(1, SYS_close, {5}, 0)
+        .call(1, SYS_accept4, {4, 0, 0, 0}, 5)
+        .call(1, SYS_read, {5, kBuffer, 100}, 1, {bytes_at(kBuffer, "d")});
+  }
+  void SetUp() override {
+    EpollTest::SetUp();
+    EXPECT_EQ(result(1, SYS_socket, {2, 1, 0}), 4);
+  }
+  uint64_t accept() { return static_cast<uint64_t>(result(1, SYS_accept4, {4, 0, 0, 0})); }
+  uint32_t events_of_first() { return memory.load<epoll_event>(kData + 0x300)->events; }
+};
+
+TEST_F(OutsideEpollTest, ReportsWhatIsLeftWhicheverNumberItHas) {
+  control(EPOLL_CTL_ADD, 4, EPOLLIN, 44);
+  EXPECT_THAT(ready(), ElementsAre(44));
+  ASSERT_EQ(accept(), 5U);
+  EXPECT_THAT(ready(), ElementsAre(44)) << "one more comes";
+  ASSERT_EQ(accept(), 6U) << "it was 5 in the recorded run";
+  EXPECT_THAT(ready(), IsEmpty());
+  control(EPOLL_CTL_ADD, 6, EPOLLIN, 66);
+  control(EPOLL_CTL_ADD, 5, EPOLLIN, 55);
+  EXPECT_THAT(ready(), ElementsAre(55, 66));
+  EXPECT_EQ(read(1, 6, 100), "d");
+  EXPECT_THAT(ready(), ElementsAre(55));
+}
+
+TEST_F(OutsideEpollTest, WhatComesNextIsAnEdge) {
+  accept();
+  control(EPOLL_CTL_ADD, 5, EPOLLIN | EPOLLRDHUP | EPOLLET, 55);
+  EXPECT_THAT(ready(), ElementsAre(55));
+  EXPECT_THAT(ready(), IsEmpty());
+  EXPECT_EQ(read(1, 5, 1), "a");
+  EXPECT_THAT(ready(), IsEmpty()) << "the rest had come with it";
+  EXPECT_EQ(read(1, 5, 100), "b");
+  EXPECT_THAT(ready(), ElementsAre(55));
+  EXPECT_EQ(events_of_first(), uint32_t{EPOLLIN});
+  EXPECT_EQ(read(1, 5, 100), "c");
+  EXPECT_THAT(ready(), ElementsAre(55));
+  EXPECT_EQ(events_of_first(), uint32_t{EPOLLIN | EPOLLRDHUP});
+  EXPECT_EQ(read(1, 5, 100), "");
+}
+
+TEST_F(OutsideEpollTest, WhatIsAcceptedMeanwhileWakesAWaiter) {
+  const TaskId other = thread();
+  accept();
+  EXPECT_EQ(wait(other, 10, -1).kind, SyscallAnswer::Kind::blocks);
+  control(EPOLL_CTL_ADD, 5, EPOLLIN, 55);
+  EXPECT_THAT(events(collected(other)), ElementsAre(55));
+}
+
 TEST_F(EpollTest, OnlyAnEpollIsOne) {
   const Pair p = pipe();
   EXPECT_EQ(result(1, SYS_epoll_wait, {p.reader, kData, 1, 0}), -EINVAL);
