@@ -71,6 +71,7 @@ Access unpack(const ShadowRecord& record, uint64_t granule) {
 }  // namespace
 
 void RaceDetector::access(const Access& access) {
+  lock_ordered_pc_ = 0;
   for_each_granule(access.address, access.size, [&](uint64_t granule, ByteMask bytes) {
     access_granule(access, granule, bytes);
   });
@@ -124,8 +125,13 @@ void RaceDetector::access_granule(const Access& access, uint64_t granule, ByteMa
     const bool structural = structure_.ordered(known.strand, known.structure_clock, strand);
     const bool conflicts = known.writes() || now.writes();
     if (conflicts && !structural) {
-      const bool ordered = all_edges_.ordered(known.strand, known.clock, strand);
-      note(ordered ? pending_lock_ordered_ : pending_races_, known, access, granule, overlap);
+      if (!all_edges_.ordered(known.strand, known.clock, strand)) {
+        note(pending_races_, known, access, granule, overlap);
+      } else if (known.pc != lock_ordered_pc_ || known.kind != lock_ordered_kind_) {
+        note(pending_lock_ordered_, known, access, granule, overlap);
+        lock_ordered_pc_ = known.pc;
+        lock_ordered_kind_ = known.kind;
+      }
     }
     // What comes after a write that covers the record races with the write if with the record.
     if (structural && now.writes() && (known.bytes & ~bytes) == 0)
@@ -201,9 +207,9 @@ void RaceDetector::note(Pending& pending, const ShadowRecord& earlier, const Acc
     if (pending.size() >= limits_.racing_words) return;
     word = pending.try_emplace(granule).first;
   }
-  auto& pairs = word->second;
-  auto found = pairs.find(key);
-  if (found == pairs.end()) {
+  auto& [keys, pairs] = word->second;
+  const auto index = static_cast<size_t>(std::ranges::find(keys, key) - keys.begin());
+  if (index == keys.size()) {
     if (pairs.size() >= limits_.pairs_per_word) return;
     Pair pair{{unpack(earlier, granule), {}, 0}, appeared_++, 0};
     ByteMask touched = 0;
@@ -211,10 +217,11 @@ void RaceDetector::note(Pending& pending, const ShadowRecord& earlier, const Acc
       if (at == granule) touched = bytes;
     });
     pair.candidate.second = cut(later, granule, touched);
-    found = pairs.emplace(key, pair).first;
+    keys.push_back(key);
+    pairs.push_back(pair);
   }
-  ++found->second.candidate.count;
-  found->second.bytes |= overlap;
+  ++pairs[index].candidate.count;
+  pairs[index].bytes |= overlap;
 }
 
 void RaceDetector::fork(StrandId parent, StrandId child) {
@@ -257,21 +264,20 @@ void RaceDetector::forget(uint64_t address, uint64_t size) {
   if (size == 0) return;
   const uint64_t first = address / kGranuleBytes;
   const uint64_t last = (address + size - 1) / kGranuleBytes;
-  const auto settle_range = [&](Pending& pending, Settled& settled, size_t most) {
-    auto word = pending.lower_bound(first);
-    while (word != pending.end() && word->first <= last) {
-      const ShadowCell* cell = shadow_.find(word->first);
-      for (const auto& [key, pair] : word->second)
-        if ((pair.bytes & ~cell->synchronising) != 0 &&
-            (settled.size() < most || settled.contains(key)))
-          settle(settled, key, pair);
-      word = pending.erase(word);
-    }
+  const auto settle_word = [&](uint64_t granule, const ShadowCell& cell, Pending& pending,
+                               Settled& settled, size_t most) {
+    const auto word = pending.find(granule);
+    if (word == pending.end()) return;
+    const auto& [keys, pairs] = word->second;
+    for (size_t i = 0; i < keys.size(); ++i)
+      if ((pairs[i].bytes & ~cell.synchronising) != 0 &&
+          (settled.size() < most || settled.contains(keys[i])))
+        settle(settled, keys[i], pairs[i]);
+    pending.erase(word);
   };
-  settle_range(pending_races_, races_, SIZE_MAX);
-  settle_range(pending_lock_ordered_, lock_ordered_, limits_.lock_ordered);
-
   shadow_.visit(first, last, [&](uint64_t granule, ShadowCell& cell) {
+    settle_word(granule, cell, pending_races_, races_, SIZE_MAX);
+    settle_word(granule, cell, pending_lock_ordered_, lock_ordered_, limits_.lock_ordered);
     // Of a word at the edge of the range only the bytes inside it are new.
     const ByteMask gone = inside(granule, address, size);
     if (cell.synchronising & gone)
@@ -304,10 +310,11 @@ void RaceDetector::settle(Settled& settled, const PairKey& key, const Pair& pair
 std::vector<RaceCandidate> RaceDetector::collect(const Settled& settled,
                                                  const Pending& pending) const {
   Settled all = settled;
-  for (const auto& [granule, pairs] : pending) {
+  for (const auto& [granule, word] : pending) {
     const ShadowCell* cell = shadow_.find(granule);
-    for (const auto& [key, pair] : pairs)
-      if ((pair.bytes & ~cell->synchronising) != 0) settle(all, key, pair);
+    for (size_t i = 0; i < word.keys.size(); ++i)
+      if ((word.pairs[i].bytes & ~cell->synchronising) != 0)
+        settle(all, word.keys[i], word.pairs[i]);
   }
   std::vector<const Pair*> by_order;
   for (const auto& [key, pair] : all) by_order.push_back(&pair);

@@ -92,8 +92,12 @@ class RaceDetector {
     ByteMask bytes = 0;  // where the two sides met
   };
   using Settled = std::map<PairKey, Pair>;
-  // Pairs by word: those of a word are void if it becomes a synchronisation variable.
-  using Pending = std::map<uint64_t, std::map<PairKey, Pair>>;
+  // The pairs of a word: void if it becomes a synchronisation variable. keys[i] is of pairs[i].
+  struct WordPairs {
+    std::vector<PairKey> keys;
+    std::vector<Pair> pairs;
+  };
+  using Pending = std::unordered_map<uint64_t, WordPairs>;
 
   void access_granule(const Access& access, uint64_t granule, ByteMask bytes);
   void synchronise(const Access& access, uint64_t granule, ByteMask bytes);
@@ -113,6 +117,10 @@ class RaceDetector {
   static constexpr size_t kMostUsers = 4;
   std::unordered_map<uint64_t, std::vector<ShadowRecord>> users_;
   uint64_t appeared_ = 0;
+  // The earlier side of the pair that the access at hand was last found to be ordered with by locks
+  // alone: large buffers meet the same one in each of their words, and one is enough.
+  uint64_t lock_ordered_pc_ = 0;
+  AccessKind lock_ordered_kind_ = AccessKind::read;
 };
 
 }  // namespace heddle

@@ -180,6 +180,18 @@ TEST_F(RaceDetectorTest, OrderedOnlyAccessesSynchroniseButDoNotRace) {
   EXPECT_EQ(lock_ordered(), (Pairs{{12, 30}}));
 }
 
+TEST_F(RaceDetectorTest, ABufferHandedOverByALockIsOnePairForEachSiteThatFilledIt) {
+  touch(1, 10, write, kWord, 512);
+  touch(1, 11, write, kWord + 512, 512);
+  lock(1);
+  unlock(1);
+  lock(2);
+  touch(2, 20, read, kWord, 1024);
+  EXPECT_THAT(races(), IsEmpty());
+  EXPECT_EQ(lock_ordered(), (Pairs{{10, 20}, {11, 20}}));
+  for (const RaceCandidate& pair : detector.lock_ordered()) EXPECT_EQ(pair.count, 1);
+}
+
 TEST_F(RaceDetectorTest, FutexesOrder) {
   touch(1, 10, write);
   detector.futex_wake(1, kLock);
