@@ -47,16 +47,21 @@ std::unique_ptr<SavedTranslations> SavedTranslations::read(const std::string& pa
   auto file = std::make_unique<File>();
   if (fstat(fd, &status) == 0 && static_cast<size_t>(status.st_size) >= sizeof(Header)) {
     file->size = static_cast<size_t>(status.st_size);
-    void* at = mmap(nullptr, file->size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+    void* at = mmap(nullptr, file->size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (at != MAP_FAILED) file->data = static_cast<const uint8_t*>(at);
   }
   if (!file->data) return nullptr;
   const Header& header = file->header();
   constexpr size_t kChecked = offsetof(Header, build);
   if (header.magic != kMagic || header.build != own_build() || own_build() == 0 ||
-      header.options != options_hash(options) ||
-      header.checksum != XXH3_64bits(file->data + kChecked, file->size - kChecked))
+      header.options != options_hash(options))
     return nullptr;
+  if (!is_sealed(status, header.checksum)) {
+    madvise(const_cast<uint8_t*>(file->data), file->size, MADV_POPULATE_READ);  // or by faults
+    if (header.checksum != XXH3_64bits(file->data + kChecked, file->size - kChecked))
+      return nullptr;
+    seal(fd, header.checksum);
+  }
   std::array<HostProcess::FilePart, kArenas> parts;
   for (size_t i = 0; i < kArenas; ++i) parts[i] = {header.code[i].offset, header.code[i].count};
   if (!process.map_translations(path, fd, parts)) {

@@ -1,12 +1,42 @@
 #include "machine/tracee/saved_translations_file.h"
 
 #include <elf.h>
+#include <fcntl.h>
 #include <link.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include <cstring>
+#include <ctime>
 
 namespace heddle::saved_file {
+
+namespace {
+
+// Of this boot; 0 where it is not known.
+long nanoseconds_of(uint64_t checksum) {
+  const int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 0;
+  std::array<char, 64> id;
+  const ssize_t size = ::read(fd, id.data(), id.size());
+  close(fd);
+  if (size <= 0) return 0;
+  return static_cast<long>(XXH3_64bits_withSeed(id.data(), static_cast<size_t>(size), checksum) %
+                           1'000'000'000);
+}
+
+}  // namespace
+
+bool is_sealed(const struct stat& status, uint64_t checksum) {
+  const long nanoseconds = nanoseconds_of(checksum);
+  return nanoseconds != 0 && status.st_mtim.tv_nsec == nanoseconds;
+}
+
+void seal(int fd, uint64_t checksum) {
+  const long nanoseconds = nanoseconds_of(checksum);
+  const timespec times[2] = {{0, UTIME_OMIT}, {std::time(nullptr), nanoseconds}};
+  if (nanoseconds != 0) futimens(fd, times);  // or the next one checks it too
+}
 
 uint64_t options_hash(const translator::Options& options) {
   return (options.fast ? 1 : 0) | (options.runtime_syscalls ? 2 : 0) |

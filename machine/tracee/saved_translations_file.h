@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <cstdint>
@@ -61,6 +62,12 @@ struct Header {
 uint64_t options_hash(const translator::Options& options);
 // The hash of this program's build id; 0 if it has none.
 uint64_t own_build();
+
+// A file that was found to be whole has a time of last modification that says so: its nanoseconds
+// are made of the checksum and of the id of this boot. Whatever changes the file changes them, and
+// what a crash of the system leaves is looked at again.
+bool is_sealed(const struct stat& status, uint64_t checksum);
+void seal(int fd, uint64_t checksum);
 
 // Landing pads that lead to each other: those of one kind and index.
 template <typename Pad>

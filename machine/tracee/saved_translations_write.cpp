@@ -312,7 +312,9 @@ void SavedTranslations::write(const std::string& path, const std::string& fresh,
   header.pages = writer.add(pages);
   header.pads = writer.add(kept_pads);
   for (size_t i = 0; i < kArenas; ++i) header.code[i] = writer.add(code[i], 0x1000);
-  if (!writer.write(fd, header) || rename(fresh.c_str(), path.c_str()) != 0) unlink(fresh.c_str());
+  const bool written = writer.write(fd, header);
+  if (written) seal(fd, header.checksum);
+  if (!written || rename(fresh.c_str(), path.c_str()) != 0) unlink(fresh.c_str());
 }
 
 namespace {
