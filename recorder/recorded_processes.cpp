@@ -206,6 +206,8 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
   // first one's place: whoever of the process reports next is listened to.
   std::vector<pid_t> members;
   for (const auto* member : tasks_of(*process)) members.push_back(member->cpu->thread().tid());
+  // The first one may have ended, and is no task any more.
+  if (std::ranges::find(members, process->pid) == members.end()) members.push_back(process->pid);
   while (true) {
     int status = 0;
     bool any = false;
@@ -220,8 +222,8 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
         task.context.complete_call(e.result);
         return;
       }
-      if (member == process->pid && (WIFEXITED(status) || WIFSIGNALED(status)) &&
-          members.size() == 1) {
+      // The first one's end is reported after those of all others.
+      if (member == process->pid && (WIFEXITED(status) || WIFSIGNALED(status))) {
         process_gone(task, status);
         return;
       }

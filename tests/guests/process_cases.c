@@ -90,9 +90,23 @@ static void* sleeps(void* argument) {
   return argument;
 }
 
+// Once the first thread has ended: it is a zombie then (proc(5)), whose place is taken all the
+// same.
+static void* executes_alone(void* argument) {
+  char name[64], state = 0;
+  snprintf(name, sizeof name, "/proc/self/task/%d/stat", (int)getpid());
+  while (state != 'Z') {
+    FILE* file = fopen(name, "r");
+    CHECK(file && fscanf(file, "%*d %*s %c", &state) == 1);
+    fclose(file);
+    sched_yield();
+  }
+  return executes(argument);
+}
+
 // The other threads end, and the one that executes takes the first one's place.
 static void executed_by_a_thread(void) {
-  const pid_t child = fork();
+  pid_t child = fork();
   if (child == 0) {
     pthread_t one, other;
     CHECK(pthread_create(&one, NULL, sleeps, NULL) == 0);
@@ -100,6 +114,14 @@ static void executed_by_a_thread(void) {
     pause();
   }
   CHECK(ended(child) == 8);
+  child = fork();
+  if (child == 0) {
+    pthread_t one, other;
+    CHECK(pthread_create(&one, NULL, sleeps, NULL) == 0);
+    CHECK(pthread_create(&other, NULL, executes_alone, "9") == 0);
+    pthread_exit(NULL);
+  }
+  CHECK(ended(child) == 9);
   puts("executed");
 }
 
