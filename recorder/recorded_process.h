@@ -33,8 +33,10 @@ struct RecordedProcess {
   pid_t pid = 0;
   std::shared_ptr<RecordedSpace> space;
   SignalState signals;
-  bool stopped = false;         // by a signal, as far as is known: its ready tasks are to be parked
-  bool own_descriptors = true;  // not shared with a process whose memory is another, or the reverse
+  bool stopped = false;  // by a signal, as far as is known: its ready tasks are to be parked
+  // What its memory knows of descriptors is about its own: they are not shared with a process whose
+  // memory is another, nor the memory with one that it is about.
+  bool own_descriptors = true;
 };
 
 // A system call that the kernel is executing for a task.

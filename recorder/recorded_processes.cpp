@@ -148,11 +148,10 @@ void Recorder::clone(Task& task, const SyscallArguments& a) {
       fresh->process->space = std::move(space);
     }
   }
-  // Descriptors and memory are shared together by threads, and by no two processes; vfork's child
-  // shares the memory for a while (may_be_served).
-  const bool shares_descriptors = wanted->flags & CLONE_FILES;
-  if (thread_of_process ? !shares_descriptors : shares_descriptors && !shares_memory)
-    task.process->own_descriptors = fresh->process->own_descriptors = false;
+  if (!thread_of_process)
+    share_descriptors(*task.process, *fresh->process, *wanted);
+  else if (!(wanted->flags & CLONE_FILES))
+    task.process->own_descriptors = false;
   Space& space = *fresh->process->space;
   fresh->slot = space.take_slot();
   fresh->cpu = std::make_unique<GuestCpu>(space.process, space.cache, born, fresh->slot);
@@ -248,6 +247,7 @@ void Recorder::execve(Task& task, const Syscall& entry, const SyscallArguments& 
     return;
   }
   process->space = new_space(HostProcess::after_exec(HostThread(process->pid)));
+  process->own_descriptors = true;  // execve(2) unshares them
   task.clear_tid = 0;
   task.robust_list = 0;
   task.saved_mask.reset();

@@ -205,12 +205,6 @@ void Recorder::take_completed_calls() {
   }
 }
 
-// What the runtime knows of descriptors must be true of this process.
-bool Recorder::may_be_served(const Task& task) const {
-  return task.process->own_descriptors && task.process->space.use_count() == 1 &&
-         task.process->space->logs;
-}
-
 // The next stop of `task`, which has the token. `alone`: it runs as long as nobody else has
 // anything to report and nothing is sent to the recorder; false where it has been told to end.
 int Recorder::wait_for(Task& task, bool& alone) {
@@ -243,7 +237,8 @@ void Recorder::run_slice(Task& task) {
       end = std::min(end, task.next_hash);
     }
     const uint64_t share = tasks_.size() == 1 ? ~uint64_t{0} : kSliceCalls;
-    task.cpu->grant_calls(may_be_served(task) ? share - std::min(share, calls()) : 0);
+    task.cpu->grant_calls(task.process->space->logs ? share - std::min(share, calls()) : 0,
+                          task.process->own_descriptors);
     task.cpu->grant_signals(signals_to_serve(task));
     const bool was_alone = ready_.empty() && options_.hash_every == 0;
     bool alone = was_alone;

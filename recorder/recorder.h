@@ -101,7 +101,6 @@ class Recorder {
   void hash_state(Task& task);
   void drain();
   void pass_log_on(Task& task);
-  bool may_be_served(const Task& task) const;
   uint64_t now_ns() const;
   void bury(Task& task);
 
@@ -131,6 +130,7 @@ class Recorder {
   std::set<pid_t> tree() const;  // processes
 
   // served_descriptors.cpp
+  void share_descriptors(Process& parent, Process& child, const CloneArguments& wanted);
   void follow_descriptors(Task& task, const event::Syscall& e);
   void serve_writes(Task& task, const event::Syscall& e);
   void stop_writes();

@@ -16,6 +16,17 @@ using Kinds = std::array<uint8_t, HEDDLE_DESCRIPTORS>;
 
 }  // namespace
 
+// `child` is new, and a process. One that shares the memory has what is known in it of its
+// parent's, until it calls execve (vfork(2)); one with a copy of it has a copy of that too.
+void Recorder::share_descriptors(Process& parent, Process& child, const CloneArguments& wanted) {
+  const bool shares_memory = wanted.flags & CLONE_VM,
+             shares_descriptors = wanted.flags & CLONE_FILES;
+  child.own_descriptors = !shares_memory && !shares_descriptors;
+  if (shares_descriptors && !shares_memory) parent.own_descriptors = false;
+  if (child.own_descriptors && !parent.own_descriptors)
+    child.space->process.memory().store(kKinds, Kinds{});
+}
+
 // After a call that the runtime did not make.
 void Recorder::follow_descriptors(Task& task, const event::Syscall& e) {
   auto& memory = task.memory();
@@ -46,7 +57,7 @@ void Recorder::follow_descriptors(Task& task, const event::Syscall& e) {
 // mapped.
 void Recorder::serve_writes(Task& task, const event::Syscall& e) {
   if (e.number != SYS_write && e.number != SYS_writev && e.number != SYS_pwrite64) return;
-  if (e.arguments[0] >= HEDDLE_DESCRIPTORS || !may_be_served(task)) return;
+  if (e.arguments[0] >= HEDDLE_DESCRIPTORS || !task.process->own_descriptors) return;
   task.memory().store<uint8_t>(kKinds + e.arguments[0], HEDDLE_FILE | HEDDLE_WRITES);
   task.process->space->served_writes = true;
 }

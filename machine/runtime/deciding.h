@@ -125,18 +125,24 @@ INLINE unsigned kind_of_socket(uint64_t descriptor) {
   return (type == 1 || type == 2) && least == 1 ? HEDDLE_STREAM : HEDDLE_OTHER;
 }
 
+/* Where two processes share the memory, or the descriptors, but not both, one of them learns
+ * nothing. */
+INLINE void learn(const struct heddle_task_state* state, uint64_t descriptor, unsigned kind) {
+  if (!state->looks) data_of(state)->descriptors[descriptor] = (uint8_t)kind;
+}
+
 /* enum heddle_descriptor, with HEDDLE_WRITES. One that is not open does not wait either. */
 INLINE unsigned kind_of(const struct heddle_task_state* state, uint64_t descriptor) {
   if (descriptor >= HEDDLE_DESCRIPTORS) return HEDDLE_OTHER;
-  uint8_t* known = &data_of(state)->descriptors[descriptor];
-  if (*known != HEDDLE_UNKNOWN) return *known;
+  const uint8_t known = data_of(state)->descriptors[descriptor];
+  if (known != HEDDLE_UNKNOWN && !state->looks) return known;
   uint64_t status[18];
   const int64_t failure = probe(kStat, descriptor, (uint64_t)status, 0, 0, 0);
   if (failure == -kBadDescriptor) return HEDDLE_FILE | HEDDLE_WRITES;
   if (failure < 0) return HEDDLE_OTHER;
   unsigned kind = kind_by_status(status);
   if (kind == HEDDLE_STREAM) kind = kind_of_socket(descriptor);
-  *known = (uint8_t)kind;
+  learn(state, descriptor, kind);
   return kind;
 }
 
@@ -464,12 +470,12 @@ INLINE int leave(struct heddle_task_state* state, int64_t result) {
     case -kNotPermitted: /* a seccomp filter may know the program's call, but not ours in its place
                           */
       if (state->call[0] == state->saved[RAX]) return 0;
-      data_of(state)->descriptors[descriptor] = HEDDLE_OTHER;
+      learn(state, descriptor, HEDDLE_OTHER);
       return 1;
     case -kUnsupported:
     case -kNoSystemCall:
       if (!(retry & kRetryUnsupported)) return 0;
-      data_of(state)->descriptors[descriptor] = HEDDLE_OTHER;
+      learn(state, descriptor, HEDDLE_OTHER);
       return 1;
     default:
       return 0;

@@ -46,7 +46,7 @@ struct heddle_task_state {
   uint64_t signals;        /* 0x08 recording: whether the runtime may serve calls on signals */
   uint64_t blocked;        /* 0x10 then: the guest's signal mask */
   uint64_t stack[3];       /* 0x18 then: its alternate stack, as stack_t */
-  uint64_t unused;         /* 0x30 */
+  uint64_t looks;          /* 0x30 recording: what is known of descriptors is not of this process */
   uint64_t points_left;    /* 0x38 explore mode: access points until the point exit; taken at 0 */
   uint64_t split_value;    /* 0x40 what a split read-modify-write loaded, zero-extended */
   uint64_t access_next;    /* 0x48 analysis mode: where the next access entry goes */

@@ -137,6 +137,7 @@ void GuestCpu::store_state(const TaskContext& context, Ticks budget, uint64_t po
   cache_->begin(process_.shared_memory());
   state.task = context.task;
   state.calls_left = calls_;
+  state.looks = !own_descriptors_;
   state.signals = signals_.has_value();
   if (signals_) {
     const auto& stack = signals_->stack;

@@ -58,8 +58,12 @@ class GuestCpu {
   // there is the task's state, and the signal may be delivered at once.
   bool at_start() const;
   // How many calls the runtime may serve in a run of this task from the next start() on, where it
-  // records. None at first.
-  void grant_calls(uint64_t calls) { calls_ = calls; }
+  // records. None at first. `own_descriptors`: what the memory knows of descriptors is about the
+  // task's; otherwise each is looked at when it is used.
+  void grant_calls(uint64_t calls, bool own_descriptors = true) {
+    calls_ = calls;
+    own_descriptors_ = own_descriptors;
+  }
   // The same for calls on the task's signals, of which this is what it has now; nothing: the
   // supervisor makes them.
   void grant_signals(const std::optional<TaskSignals>& now) { signals_ = now; }
@@ -107,6 +111,7 @@ class GuestCpu {
   // The state page's contents, from an exit until the thread goes on.
   std::optional<heddle_task_state> known_state_;
   uint64_t calls_ = 0;
+  bool own_descriptors_ = true;
   std::optional<TaskSignals> signals_;
   uint64_t started_at_ = 0;  // host address, and the task's ticks then
   int64_t started_ticks_ = 0;

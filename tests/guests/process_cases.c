@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,6 +27,28 @@ static int ended(pid_t child) {
   int status = 0;
   CHECK(waitpid(child, &status, 0) == child);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+// A vfork child has the memory, but descriptors of its own: one number leads to two things.
+static void descriptors_of_vfork(void) {
+  int ends[2], pair[2];
+  char c = 0;
+  CHECK(pipe(ends) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+  CHECK(write(pair[0], "a", 1) == 1 && read(pair[1], &c, 1) == 1 && c == 'a');
+  const pid_t child = vfork();
+  if (child == 0) {
+    CHECK(dup2(ends[1], pair[0]) == pair[0] && dup2(ends[0], pair[1]) == pair[1]);
+    CHECK(write(pair[0], "b", 1) == 1 && read(pair[1], &c, 1) == 1 && c == 'b');
+    const pid_t own = fork();
+    if (own == 0) {
+      CHECK(write(pair[0], "c", 1) == 1 && read(pair[1], &c, 1) == 1 && c == 'c');
+      _exit(11);
+    }
+    _exit(ended(own));
+  }
+  CHECK(ended(child) == 11);
+  CHECK(write(pair[0], "d", 1) == 1 && read(pair[1], &c, 1) == 1 && c == 'd');
+  for (int i = 0; i < 2; ++i) CHECK(close(ends[i]) == 0 && close(pair[i]) == 0);
 }
 
 static int in_child(void* argument) {
@@ -77,6 +100,7 @@ static void made(void) {
   CHECK(read(ends[0], text, sizeof text) == 2 && strcmp(text, "7\n") == 0);
   CHECK(ended(child) == 7);
   close(ends[0]), close(ends[1]);
+  descriptors_of_vfork();
   puts("made");
 }
 
