@@ -111,7 +111,7 @@ void Recorder::start_call(Task& task, const Syscall& entry, const SyscallArgumen
   if (task.state == State::ready) {
     if (task.call) write_call(task);
     deliver_pending(task);
-  } else if (tasks_.size() > 1) {
+  } else if (task.state == State::in_kernel && tasks_.size() > 1) {
     // What the task did up to this call comes before what others do while it waits in it.
     append(task, event::Switch{ready_.empty() ? 0 : ready_.front()}, &task.call->before);
   }

@@ -180,6 +180,23 @@ static void statuses(void) {
   puts("ended");
 }
 
+// Its own call is the end of it, while others live on.
+static void killed_by_itself(void) {
+  const pid_t other = fork();
+  if (other == 0) {
+    pause();
+    _exit(0);
+  }
+  const pid_t child = fork();
+  if (child == 0) {
+    kill(getpid(), SIGKILL);
+    _exit(99);
+  }
+  CHECK(ended(child) == 1000 + SIGKILL);
+  CHECK(kill(other, SIGKILL) == 0 && ended(other) == 1000 + SIGKILL);
+  puts("killed by itself");
+}
+
 static void* waits_to_be_killed(void* argument) {
   (void)argument;
   CHECK(write(go[1], "", 1) == 1);
@@ -261,6 +278,7 @@ int main(int argc, char** argv) {
   made();
   executed_by_a_thread();
   statuses();
+  killed_by_itself();
   killed_with_threads();
   daemons();
   parents_end();
