@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,11 +41,22 @@ std::vector<bool> own_pages(pid_t pid, const MapsEntry& entry) {
   return own;
 }
 
+// A program that is executed need not have a name any more (fexecve(3), a file that was replaced).
+std::string file_of(const MapsEntry& entry, pid_t pid) {
+  struct stat named {
+  }, executed{};
+  if (stat(entry.path.c_str(), &named) == 0 && named.st_ino == entry.inode) return entry.path;
+  const auto program = "/proc/" + std::to_string(pid) + "/exe";
+  return stat(program.c_str(), &executed) == 0 && executed.st_ino == entry.inode ? program
+                                                                                 : entry.path;
+}
+
 // What the pages of a mapping hold that differ from its file, or from zeros.
 void add_contents(HostProcess& process, const MapsEntry& entry,
                   std::vector<MemoryEffect>& contents) {
   const auto own = own_pages(process.pid(), entry);
-  const int file = entry.inode != 0 ? open(entry.path.c_str(), O_RDONLY | O_CLOEXEC) : -1;
+  const int file =
+      entry.inode != 0 ? open(file_of(entry, process.pid()).c_str(), O_RDONLY | O_CLOEXEC) : -1;
   for (size_t i = 0; i < own.size(); ++i) {
     if (!own[i]) continue;
     std::vector<uint8_t> bytes(kPage), original(kPage, 0);
@@ -100,7 +112,8 @@ event::Exec snapshot(HostProcess& process, const Program& program, const Registe
     mapping.flags = entry.shared ? MAP_SHARED : MAP_PRIVATE;
     const uint64_t rsp = registers[Register::rsp];
     mapping.path = entry.start <= rsp && rsp <= entry.end ? "[stack]" : entry.path;
-    if (entry.inode != 0) mapping.file = FileRange{trace.pin(entry.path), entry.offset};
+    if (entry.inode != 0)
+      mapping.file = FileRange{trace.pin(file_of(entry, process.pid())), entry.offset};
     // Nothing has run yet, and the kernel itself writes to what is writable only.
     if (entry.inode != 0 && !entry.shared && !(entry.prot & PROT_WRITE)) {
       image.mappings.push_back(std::move(mapping));

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -112,6 +113,20 @@ static void* executes(void* argument) {
 static void* sleeps(void* argument) {
   pause();
   return argument;
+}
+
+// A program without a name.
+static void executed_by_descriptor(void) {
+  const pid_t child = fork();
+  if (child == 0) {
+    char* arguments[] = {(char*)self, "execute", "12", NULL};
+    const int program = open(self, O_RDONLY), copy = memfd_create("copy", MFD_CLOEXEC);
+    CHECK(program >= 0 && copy >= 0);
+    while (sendfile(copy, program, NULL, 1 << 20) > 0) continue;
+    fexecve(copy, arguments, environ);
+    _exit(127);
+  }
+  CHECK(ended(child) == 12);
 }
 
 // Once the first thread has ended: it is a zombie then (proc(5)), whose place is taken all the
@@ -277,6 +292,7 @@ int main(int argc, char** argv) {
   self = argv[0];
   made();
   executed_by_a_thread();
+  executed_by_descriptor();
   statuses();
   killed_by_itself();
   killed_with_threads();
