@@ -67,7 +67,8 @@ std::optional<TaskSignals> Recorder::signals_to_serve(const Task& task) {
 
 // The next signal to be delivered to the task.
 std::optional<SignalInfo> Recorder::take_signal(Task& task) {
-  auto info = task.signals().take(task.id);
+  // The kernel takes a thread's own before the process's (signal(7)); who it was for is not told.
+  auto info = task.signals().take_first(task.id);
   if (!info) return info;
   const uint64_t taken = bit(info->number), held = task.held & taken;
   task.posted &= ~taken;

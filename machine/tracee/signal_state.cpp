@@ -62,7 +62,7 @@ class TakenMemory : public GuestMemory {
   std::span<const uint8_t> entry_;
 };
 
-std::deque<SignalInfo>::iterator first_deliverable(std::deque<SignalInfo>& queue, uint64_t mask) {
+std::deque<SignalInfo>::iterator lowest_deliverable(std::deque<SignalInfo>& queue, uint64_t mask) {
   auto best = queue.end();
   for (auto it = queue.begin(); it != queue.end(); ++it)
     if (!(mask & bit(it->number)) && (best == queue.end() || it->number < best->number)) best = it;
@@ -166,16 +166,28 @@ void SignalState::post(TaskId task, const SignalInfo& info) {
   queue.push_back(info);
 }
 
-std::optional<SignalInfo> SignalState::take(TaskId task) {
+template <typename Find>
+std::optional<SignalInfo> SignalState::take_found(TaskId task, Find find) {
   auto& own = tasks_.at(task);
   for (auto* queue : {&own.pending, &shared_}) {
-    const auto it = first_deliverable(*queue, own.mask);
+    const auto it = find(*queue, own.mask);
     if (it == queue->end()) continue;
     const SignalInfo info = *it;
     queue->erase(it);
     return info;
   }
   return std::nullopt;
+}
+
+std::optional<SignalInfo> SignalState::take(TaskId task) {
+  return take_found(task, lowest_deliverable);
+}
+
+std::optional<SignalInfo> SignalState::take_first(TaskId task) {
+  return take_found(task, [](std::deque<SignalInfo>& queue, uint64_t mask) {
+    return std::ranges::find_if(queue,
+                                [&](const SignalInfo& i) { return !(mask & bit(i.number)); });
+  });
 }
 
 void SignalState::inherit(TaskId task, uint64_t blocked, uint64_t ignored) {

@@ -95,6 +95,9 @@ class SignalState {
   void post(TaskId task, const SignalInfo& info);
   // The next signal that the task's mask lets through; its own before the process's, low first.
   std::optional<SignalInfo> take(TaskId task);
+  // The same for signals that the kernel has put in order, by posting them in it: the first of
+  // them.
+  std::optional<SignalInfo> take_first(TaskId task);
   bool deliverable(TaskId task) const;
   // All that was posted and not taken: the task's own, or (task 0) the process's.
   const std::deque<SignalInfo>& pending(TaskId task) const;
@@ -115,6 +118,9 @@ class SignalState {
                          const GuestMemory& memory, std::vector<MemoryEffect>* effects);
   int64_t sigaltstack(TaskId task, const std::array<uint64_t, 6>& arguments, uint64_t rsp,
                       const GuestMemory& memory, std::vector<MemoryEffect>* effects);
+
+  template <typename Find>
+  std::optional<SignalInfo> take_found(TaskId task, Find find);
 
   struct PerTask {
     uint64_t mask = 0;

@@ -76,6 +76,30 @@ static void queued(void) {
   }
 }
 
+static volatile int order[4];
+
+static void note(int signal) {
+  order[taken & 3] = signal;
+  ++taken;
+}
+
+// Those for the thread are taken before those for the process, lower numbers first: the handler of
+// the last one taken runs first.
+static void at_once(void) {
+  const int signals[] = {SIGHUP, SIGUSR1, SIGUSR2, SIGRTMIN + 1};
+  sigset_t all, before;
+  sigfillset(&all);
+  CHECK(sigprocmask(SIG_SETMASK, &all, &before) == 0);
+  for (int i = 0; i < 4; ++i) signal(signals[i], note);
+  taken = 0;
+  CHECK(kill(getpid(), SIGRTMIN + 1) == 0 && raise(SIGUSR2) == 0);
+  CHECK(kill(getpid(), SIGHUP) == 0 && raise(SIGUSR1) == 0);
+  CHECK(sigprocmask(SIG_SETMASK, &before, NULL) == 0);
+  CHECK(taken == 4 && order[0] == SIGRTMIN + 1 && order[1] == SIGHUP);
+  CHECK(order[2] == SIGUSR2 && order[3] == SIGUSR1);
+  for (int i = 0; i < 4; ++i) signal(signals[i], SIG_DFL);
+}
+
 static void timers(void) {
   handle(SIGRTMIN + 2, 0);
   struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN + 2};
@@ -190,6 +214,7 @@ static void waits(void) {
 
 int main(void) {
   queued();
+  at_once();
   timers();
   children();
   storms();
